@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from automatch.matching import Match, Matching
 from automatch.tensor import Listing
@@ -15,11 +15,13 @@ def match(
     target: Listing,
     *,
     fixed: Mapping[str, str] | None = None,
+    forbidden: Collection[tuple[str, str]] = (),
     use_ema: bool = False,
 ) -> Matching:
     """The proposed mapping from source tensors to target variables.
 
     fixed: target name -> source name, pairs that a person has decided; they hold, and teach the rest.
+    forbidden: (target name, source name) pairs that a person has refused.
     use_ema: take moving averages as the source of the variables they shadow.
     """
     by_name = {tensor.name: index for index, tensor in enumerate(source.tensors)}
