@@ -26,7 +26,10 @@ class _Reader(Protocol):
 
 
 # In the order in which they are asked: those with a sure mark in the first bytes come first.
-_READERS = ("listing",)
+_READERS = (
+    "listing",
+    "checkpoint",
+)
 
 
 def read(thing: Any, *, beside: bool = True) -> Listing:

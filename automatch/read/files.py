@@ -57,7 +57,7 @@ def _cannot_open(path: Path, error: Exception) -> str:
 
 def first_bytes(path: Path) -> bytes:
     """The first bytes of a file, empty where there is no file of that very name or it is a directory."""
-    if not os.path.exists(path) or os.path.isdir(path):
+    if not path.exists() or path.is_dir():
         return b""
     with open_regular(path) as file:
         return file.read(HEAD)
@@ -85,8 +85,7 @@ def damage_as_error(path: Path, kind: str) -> Iterator[None]:
         yield
     except _DAMAGE as error:
         reason = str(error) if isinstance(error, ValueError) and not isinstance(error, UnicodeError) else ""
-        raise UnreadableFile(
-            f"'{path}' is damaged or no {kind}{': ' + reason if reason else ''}. Copy it again from where it was made."
-        ) from error
+        what = f"damaged, or no {kind}{': ' + reason if reason else ''}"
+        raise UnreadableFile(f"'{path}' is {what}. Copy it again from where it was made.") from error
     except OSError as error:
         raise UnreadableFile(_cannot_open(path, error)) from error

@@ -43,7 +43,7 @@ class _File(msgspec.Struct, frozen=True):
     details: dict[str, _Details] = {}
 
 
-def matches(path: Path, head: bytes) -> bool:
+def matches(_path: Path, head: bytes) -> bool:
     """Whether the first bytes are those of a JSON object."""
     return head.lstrip().startswith(b"{")
 
@@ -56,13 +56,12 @@ def read(path: Path) -> Listing:
 
 
 def loads(data: bytes, path: str) -> Listing:
-    """The listing written in JSON bytes; `path` stands in messages and in the result. Raises UnreadableFile."""
+    """The listing in JSON bytes; `path` stands in messages and in the result. Raises UnreadableFile."""
     try:
         file = msgspec.json.decode(data, type=_File)
     except msgspec.MsgspecError as error:
-        raise UnreadableFile(
-            f"'{path}' is no listing: {error}. Write one with 'automatch inspect FILE --json'."
-        ) from error
+        hint = "Write one with 'automatch inspect FILE --json'."
+        raise UnreadableFile(f"'{path}' is no listing: {error}. {hint}") from error
     if file.automatch_listing != 1:
         raise UnreadableFile(
             f"'{path}' is a listing of version {file.automatch_listing}, and version 1 is read here. "
