@@ -1,0 +1,142 @@
+"""Who keeps which axis where: layouts of kernels by framework, in one table.
+
+    kind             TensorFlow, Keras, Flax, Haiku     PyTorch
+    conv             *space, in, out                    out, in, *space
+    conv_transpose   *space, out, in                    in, out, *space
+    depthwise        *space, in, multiplier             in * multiplier, 1, *space
+    dense            in, out                            out, in
+    recurrent        in, gates                          gates, in
+    embedding        words, features                    words, features
+    vector           as it is                           as it is
+
+Keras keeps the kernel of a transposed convolution as TensorFlow's own op wants it, output before input;
+Flax and Haiku keep it as an ordinary one. They write a depthwise kernel as a convolution with one input
+channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from automatch.tensor import Tensor
+
+__all__ = ["Kind", "axes", "convention", "expected_transform", "framework_of_names"]
+
+Kind = Literal["conv", "conv_transpose", "depthwise", "dense", "recurrent", "embedding", "vector"]
+Convention = Literal["tensorflow", "jax", "torch"]
+
+_SPACE = "*"
+
+_TENSORFLOW: Mapping[Kind, tuple[str, ...]] = {
+    "conv": (_SPACE, "in", "out"),
+    "conv_transpose": (_SPACE, "out", "in"),
+    "depthwise": (_SPACE, "in", "multiplier"),
+    "dense": ("in", "out"),
+    "recurrent": ("in", "out"),
+    "embedding": ("words", "features"),
+}
+_JAX: Mapping[Kind, tuple[str, ...]] = {
+    **_TENSORFLOW,
+    "conv_transpose": (_SPACE, "in", "out"),
+    "depthwise": (_SPACE, "1", "in*multiplier"),
+}
+_TORCH: Mapping[Kind, tuple[str, ...]] = {
+    "conv": ("out", "in", _SPACE),
+    "conv_transpose": ("in", "out", _SPACE),
+    "depthwise": ("in*multiplier", "1", _SPACE),
+    "dense": ("out", "in"),
+    "recurrent": ("out", "in"),
+    "embedding": ("words", "features"),
+}
+_TABLE: Mapping[Convention, Mapping[Kind, tuple[str, ...]]] = {
+    "tensorflow": _TENSORFLOW,
+    "jax": _JAX,
+    "torch": _TORCH,
+}
+
+# Leaves by which each writes its variables; the fuller the overlap, the likelier the author.
+_LEAVES: Mapping[str, frozenset[str]] = {
+    "torch": frozenset({"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}),
+    "flax": frozenset({"kernel", "bias", "scale", "embedding", "mean", "var"}),
+    "haiku": frozenset({"w", "b", "scale", "offset", "embeddings"}),
+}
+
+
+def convention(framework: str) -> Convention:
+    """Whose layouts the tensors of a framework follow.
+
+    >>> convention("keras2-h5"), convention("flax-npz"), convention("torch")
+    ('tensorflow', 'jax', 'torch')
+    """
+    word = framework.partition("-")[0]
+    if word == "torch":
+        return "torch"
+    return "jax" if word in ("flax", "haiku", "jax") else "tensorflow"
+
+
+def axes(framework: str, kind: Kind, rank: int) -> tuple[str, ...] | None:
+    """What each axis of a kernel of this kind and rank holds; None where the kind has no such rank.
+
+    >>> axes("torch", "conv", 4)
+    ('out', 'in', 'space0', 'space1')
+    """
+    if kind == "vector":
+        return ("features",) if rank == 1 else None
+    row = _TABLE[convention(framework)][kind]
+    spatial = rank - (len(row) - 1) if _SPACE in row else 0
+    if spatial < (1 if _SPACE in row else 0) or (_SPACE not in row and rank != len(row)):
+        return None
+    space = tuple(f"space{axis}" for axis in range(spatial))
+    at = row.index(_SPACE) if _SPACE in row else 0
+    return row[:at] + space + row[at + 1 :] if _SPACE in row else row
+
+
+def expected_transform(source: str, target: str, kind: Kind, rank: int) -> str | None:
+    """The transform that takes a kernel from framework `source` to `target`, in the plan's notation.
+
+    None where the kind has no such rank. A square kernel shows nothing of this by its shape.
+
+    >>> expected_transform("tf1", "torch", "conv", 4), expected_transform("torch", "keras3", "dense", 2)
+    ('transpose:3,2,0,1', 'transpose:1,0')
+    >>> expected_transform("keras3", "torch", "depthwise", 4)
+    'transpose:2,3,0,1+reshape'
+    """
+    given, wanted = axes(source, kind, rank), axes(target, kind, rank)
+    if given is None or wanted is None:
+        return None
+    if given == wanted:
+        return "identity"
+    if kind == "depthwise":
+        return _depthwise(given, wanted, rank)
+    order = tuple(given.index(axis) for axis in wanted)
+    return "transpose:" + ",".join(map(str, order))
+
+
+def _depthwise(given: tuple[str, ...], wanted: tuple[str, ...], rank: int) -> str:
+    """Input and multiplier lie apart or side by side in one axis; an axis of 1 makes up the difference."""
+    spatial = [axis for axis in range(rank) if given[axis].startswith("space")]
+    channels = [axis for axis in range(rank) if axis not in spatial]
+    same_factors = "1" in given and "1" in wanted
+    if same_factors:
+        channels.reverse()
+    order = spatial + channels if wanted[0] == "space0" else channels + spatial
+    moved = "" if order == sorted(order) else "transpose:" + ",".join(map(str, order))
+    return "+".join(step for step in (moved, "" if same_factors else "reshape") if step)
+
+
+def framework_of_names(tensors: Iterable[Tensor], otherwise: str) -> str:
+    """The framework whose leaf words most of the names end in; `otherwise` where fewer than half do.
+
+    >>> weights = [Tensor("linear/w", (2, 3), "float32"), Tensor("linear/b", (3,), "float32")]
+    >>> framework_of_names(weights, "npz")
+    'haiku'
+    """
+    names = [tensor.name for tensor in tensors]
+    counts = {who: sum(_ends_in(name, leaves) for name in names) for who, leaves in _LEAVES.items()}
+    best = max(counts, key=lambda framework: counts[framework])
+    return best if names and 2 * counts[best] > len(names) else otherwise
+
+
+def _ends_in(name: str, leaves: frozenset[str]) -> bool:
+    return name.replace(".", "/").rpartition("/")[2] in leaves

@@ -1,0 +1,120 @@
+"""PyTorch files (.pt, .pth, .bin, .ckpt), without PyTorch and without running what they ask for.
+
+Both of its formats are a pickle in which every tensor is a call of `torch._utils._rebuild_…` with a
+reference to a storage. Since 1.6 the file is a zip archive with one member a storage
+(https://docs.pytorch.org/docs/stable/notes/serialization.html); before, the storages followed the pickles.
+Whole pickled modules and TorchScript are trees of attributes that hold the same tensors.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from automatch.read import inert_pickle
+from automatch.read.archives import content, directory, members, part
+from automatch.read.files import damage_as_error, open_regular
+from automatch.read.pickled_tensors import children_of, strided_of
+from automatch.read.strided import Fetch, Strided, laid_out
+from automatch.read.trees import leaves, named, tied
+from automatch.tensor import Listing, Shape
+from automatch.transform import numpy_dtype
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["matches", "read"]
+
+_PICKLE = 256 * 2**20
+_KIND = "PyTorch file"
+# The integer that the older format begins with, a pickle of its own.
+_LEGACY = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")
+
+
+def matches(path: Path, head: bytes) -> bool:
+    """Whether the file is an archive with a `data.pkl` in it, or begins with the older format's number."""
+    return head.startswith(_LEGACY) or _pickle_in(members(path, head)) is not None
+
+
+def read(path: Path) -> Listing:
+    """The listing of a PyTorch file: what `state_dict` holds, in its order. Raises UnreadableFile."""
+    with damage_as_error(path, _KIND), open_regular(path) as file:
+        if file.read(len(_LEGACY)) == _LEGACY:
+            return _read_legacy(path, file)
+        return _read_archive(path)
+
+
+def _pickle_in(names: Iterable[str]) -> str | None:
+    return next((name for name in names if name.count("/") <= 1 and name.split("/")[-1] == "data.pkl"), None)
+
+
+def _read_archive(path: Path) -> Listing:
+    infos = directory(path)
+    pickle = _pickle_in(infos)
+    if pickle is None:
+        raise ValueError("it has no data.pkl")
+    folder = pickle.removesuffix("data.pkl")
+    tree = inert_pickle.loads(io.BytesIO(content(path, infos[pickle], _PICKLE)), _PICKLE)
+    order = infos.get(f"{folder}byteorder")
+    big_endian = order is not None and content(path, order, 16) == b"big"
+
+    def fetch(key: str, start: int, length: int) -> bytes:
+        return part(path, infos[f"{folder}data/{key}"], start, length)
+
+    return _listing(path, tree, fetch, big_endian)
+
+
+def _read_legacy(path: Path, file: BinaryIO) -> Listing:
+    _version, system, tree, keys = (inert_pickle.loads(file, _PICKLE) for _ in range(4))
+    big_endian = isinstance(system, dict) and system.get("little_endian") is False
+    sizes = {found.key: numpy_dtype(found.dtype).itemsize for found in _strided(tree)}
+    places: dict[str, int] = {}
+    for key in keys:
+        # Each storage has its number of elements before it. One that no tensor uses has no size that we know.
+        count = int.from_bytes(file.read(8), "big" if big_endian else "little")
+        places[key] = file.tell()
+        if key not in sizes:
+            break
+        file.seek(count * sizes[key], io.SEEK_CUR)
+
+    def fetch(key: str, start: int, length: int) -> bytes:
+        with open_regular(path) as opened:
+            opened.seek(places[key] + start)
+            return opened.read(length)
+
+    return _listing(path, tree, fetch, big_endian)
+
+
+def _leaf(node: Any) -> tuple[Shape, str, Strided] | None:
+    found = strided_of(node)
+    return None if found is None else (found.shape, found.dtype, found)
+
+
+def _strided(tree: Any) -> list[Strided]:
+    return [leaf.value for leaf in leaves(tree, _leaf, children_of)]
+
+
+def _listing(path: Path, tree: Any, fetch: Fetch, big_endian: bool) -> Listing:
+    tensors, found = named(list(leaves(tree, _leaf, children_of)), ".")
+    if not tensors:
+        raise ValueError("it holds no tensors")
+
+    def values(name: str) -> np.ndarray:
+        with damage_as_error(path, _KIND):
+            return laid_out(found[name], fetch, big_endian=big_endian)
+
+    return Listing(
+        tuple(tensors), "torch", "torch", "creation", str(path), notes=tied(_same(found)), values=values
+    )
+
+
+def _same(found: Mapping[str, Strided]) -> list[list[str]]:
+    """Names of each array that stands under several."""
+    groups: dict[Strided, list[str]] = defaultdict(list)
+    for name, array in found.items():
+        if all(array.shape):
+            groups[array].append(name)
+    return list(groups.values())
