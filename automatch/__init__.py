@@ -61,7 +61,7 @@ _HOME = {
     "track_variables": "tracking",
 }
 
-__all__ = list(_HOME)  # noqa: PLE0605
+__all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:

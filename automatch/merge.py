@@ -1,0 +1,110 @@
+"""Rules that differ in one step of the path, as one with a choice: `{query|key}` to `{q_proj|k_proj}`."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+
+from automatch.generalise import Rule
+from automatch.pattern import Hole, Pattern, Piece
+
+__all__ = ["merged"]
+
+# A choice of more words than this takes longer to read than the lines it replaces.
+MOST_OPTIONS = 4
+MANY = 400
+
+Steps = tuple[tuple[Piece, ...], ...]
+_Exact = Callable[[Pattern], list[int] | None]
+
+
+def merged(rules: Iterable[Rule], labels: Sequence[Hashable], rewritten: _Exact) -> list[Rule]:
+    """The rules, those merged that differ in one step of the path and stay exact.
+
+    rewritten: the pairs that a pattern makes over all names, sorted; None where it makes a wrong one.
+    """
+    current = list(rules)
+    refused: set[Pattern] = set()
+    # So many rules are no summary any more, whatever is merged among them.
+    while len(current) <= MANY:
+        fresh, replaced = _pass(current, labels, rewritten, refused)
+        if not fresh:
+            break
+        current = fresh + [rule for rule in current if rule.members not in replaced]
+    return current
+
+
+def _pass(
+    rules: list[Rule], labels: Sequence[Hashable], rewritten: _Exact, refused: set[Pattern]
+) -> tuple[list[Rule], set[tuple[int, ...]]]:
+    """Merged rules, and the members of those that they replace; groups that replace most come first."""
+    groups: dict[tuple[Hashable, Key], list[_Gap]] = defaultdict(list)
+    for rule in rules:
+        for key, source, target in _gaps(rule.pattern):
+            groups[labels[rule.members[0]], key].append((rule, source, target))
+    fresh: list[Rule] = []
+    replaced: set[tuple[int, ...]] = set()
+    wide = [(key, gaps) for (_, key), gaps in groups.items() if len(gaps) > 1]
+    for key, gaps in sorted(wide, key=lambda group: -len(group[1])):
+        members = {rule.members for rule, _, _ in gaps}
+        pattern = _choice(key, gaps) if replaced.isdisjoint(members) else None
+        if pattern is None or pattern in refused:
+            continue
+        together = tuple(sorted(member for part in members for member in part))
+        if rewritten(pattern) == list(together):
+            fresh.append(Rule(pattern, together))
+            replaced |= members
+        else:
+            refused.add(pattern)
+    return fresh, replaced
+
+
+Key = tuple[Steps, int, Steps, int]
+_Gap = tuple[Rule, str, str]
+
+
+def _gaps(pattern: Pattern) -> Iterator[tuple[Key, str, str]]:
+    """Each way to take one plain step out of either side: what is left, and the two steps."""
+    left, right = _steps(pattern.source), _steps(pattern.target)
+    for i, source in enumerate(left):
+        for j, target in enumerate(right):
+            if _is_word(source) and _is_word(target):
+                key = (left[:i] + left[i + 1 :], i, right[:j] + right[j + 1 :], j)
+                yield key, str(source[0]), str(target[0])
+
+
+def _is_word(step: tuple[Piece, ...]) -> bool:
+    return len(step) == 1 and isinstance(step[0], str) and step[0] not in ("/", ".")
+
+
+def _steps(pieces: tuple[Piece, ...]) -> Steps:
+    """Pieces as the steps of a path, the separators being steps of their own."""
+    steps: list[tuple[Piece, ...]] = []
+    open_step: list[Piece] = []
+    for piece in pieces:
+        for part in [piece] if isinstance(piece, Hole) else re.split(r"([/.])", piece):
+            if part in ("/", "."):
+                steps += [tuple(open_step), (part,)]
+                open_step = []
+            elif part != "":
+                open_step.append(part)
+    return (*steps, tuple(open_step))
+
+
+def _choice(key: Key, entries: list[_Gap]) -> Pattern | None:
+    """The pattern with a choice where the entries differ; None where that would say too much."""
+    sources = tuple(source for _, source, _ in entries)
+    targets = tuple(target for _, _, target in entries)
+    if len(entries) > MOST_OPTIONS or len(set(sources)) < len(sources):
+        return None
+    if _only_numbers(sources) or len({rule.members for rule, _, _ in entries}) < len(entries):
+        return None
+    left, i, right, j = key
+    before = [*left[:i], (Hole(0, options=sources),), *left[i:]]
+    after = [*right[:j], (Hole(0, options=targets),), *right[j:]]
+    return Pattern.of([p for step in before for p in step], [p for step in after for p in step])
+
+
+def _only_numbers(words: tuple[str, ...]) -> bool:
+    return len({re.sub("[0-9]+", "0", word) for word in words}) < len(words)

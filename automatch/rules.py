@@ -1,0 +1,256 @@
+"""Pairs of names -> the few rename rules that say the same.
+
+Folding goes in three steps. First the numbers: pairs whose names agree but for their numbers are one
+template if every number of the target is a number of the source, or that plus a constant; where it is not,
+the pairs are split by a number that keeps them apart. Then the words: what the two names of a template share may
+be left open, and the choice that covers most templates is taken first. Last, rules that differ in one word
+become one.
+
+A rule is kept only if it is exact over all names of both sides: it makes each member's target of its source,
+and of no other source the name of a target.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
+from itertools import zip_longest
+
+from automatch.generalise import Rule, Template, candidates
+from automatch.merge import merged
+from automatch.pattern import Hole, Pattern, Piece, rewriter
+
+__all__ = ["Rule", "fold"]
+
+# Numbers as they count: no leading zeros, and not so long that they are rather a hash.
+_NUMBERS = re.compile(r"(?<![0-9])(0|[1-9][0-9]{0,8})(?![0-9])")
+
+
+def fold(
+    pairs: Sequence[tuple[str, str]],
+    sources: Iterable[str] = (),
+    targets: Iterable[str] = (),
+    labels: Sequence[Hashable] | None = None,
+) -> tuple[Rule, ...]:
+    """The rules that say the same as the pairs; each pair is a member of exactly one, largest rule first.
+
+    pairs: `(source name, target name)`.
+    sources, targets: all names of each side; those of the pairs may be left out.
+    labels: one a pair; pairs of different labels share no rule.
+    """
+    labels = labels if labels is not None else [None] * len(pairs)
+    names = _Names(pairs, sources, targets)
+    templates = [
+        template
+        for label, members in _classes(pairs, labels).values()
+        for template in _exact_templates(label, members, pairs, names)
+    ]
+    rules = merged(_cover(templates, labels, names), labels, names.rewritten)
+    return tuple(sorted(rules, key=lambda rule: (-len(rule.members), rule.members)))
+
+
+def _classes(
+    pairs: Sequence[tuple[str, str]], labels: Sequence[Hashable]
+) -> dict[Hashable, tuple[Hashable, list[int]]]:
+    """Pairs that agree in label and in all but numbers."""
+    classes: dict[Hashable, tuple[Hashable, list[int]]] = {}
+    for index, (source, target) in enumerate(pairs):
+        key = (labels[index], _NUMBERS.sub("\0", source), _NUMBERS.sub("\0", target))
+        classes.setdefault(key, (labels[index], []))[1].append(index)
+    return classes
+
+
+def _exact_templates(
+    label: Hashable, members: list[int], pairs: Sequence[tuple[str, str]], names: _Names
+) -> Iterator[Template]:
+    """The templates of one class, those that would catch others split by a number until they do not."""
+    for template in _templates(label, members, pairs):
+        if template.pattern.holes == 0 or names.rewritten(template.pattern) == sorted(template.members):
+            yield template
+            continue
+        match = re.compile(template.pattern.regex, re.DOTALL).fullmatch
+        found = [match(pairs[member][0]) for member in template.members]
+        columns = [tuple(groups) for groups in zip(*(hit.groups() for hit in found if hit), strict=True)]
+        column = min(columns, key=lambda values: len(set(values)))
+        parts: dict[str, list[int]] = defaultdict(list)
+        for value, member in zip(column, template.members, strict=True):
+            parts[value].append(member)
+        for part in parts.values():
+            yield from _exact_templates(label, part, pairs, names)
+
+
+Columns = list[tuple[int, ...]]
+
+
+def _templates(label: Hashable, members: list[int], pairs: Sequence[tuple[str, str]]) -> Iterator[Template]:
+    """The templates of one class: as few as its numbers allow."""
+    source, target = pairs[members[0]]
+    texts = _NUMBERS.split(source)[::2], _NUMBERS.split(target)[::2]
+    rows = [
+        (tuple(map(int, _NUMBERS.findall(pairs[m][0]))), tuple(map(int, _NUMBERS.findall(pairs[m][1]))))
+        for m in members
+    ]
+    stack = [list(range(len(members)))]
+    while stack:
+        chosen = stack.pop()
+        left = list(zip(*(rows[row][0] for row in chosen), strict=True))
+        right = list(zip(*(rows[row][1] for row in chosen), strict=True))
+        bound = _bind(left, right)
+        if isinstance(bound, int):
+            parts: dict[int, list[int]] = defaultdict(list)
+            for row in chosen:
+                # One source under several targets: no number of the source tells them apart.
+                parts[rows[row][0][bound] if bound >= 0 else row].append(row)
+            stack.extend(parts[value] for value in sorted(parts, reverse=True))
+            continue
+        pattern = Pattern.of(_woven(texts[0], bound[0]), _woven(texts[1], bound[1]))
+        yield Template(pattern, tuple(members[row] for row in chosen), label)
+
+
+def _bind(left: Columns, right: Columns) -> int | tuple[list[Piece], list[Piece]]:
+    """What stands in the place of each number, on both sides; or the source column to split by.
+
+    -1 stands for no column: the sources are all the same.
+    """
+    varying = [i for i, column in enumerate(left) if len(set(column)) > 1]
+    numbers: dict[int, int] = {}
+    before: list[Piece] = [str(column[0]) for column in left]
+    after: list[Piece] = [str(column[0]) for column in right]
+    refs: dict[int, tuple[int, int]] = {}
+    for j, column in enumerate(right):
+        if len(set(column)) == 1:
+            continue
+        found = _constant_shift(column, left, varying, prefer=j)
+        if found is None:
+            return _splitter(column, left, varying) if varying else -1
+        refs[j] = found
+    # Columns that are alike in every row are one hole, which stands in several places.
+    first = {i: next(k for k in varying if left[k] == left[i]) for i in varying}
+    used = {first[i] for i, _ in refs.values()}
+    for i in varying:
+        if first[i] not in used:
+            return i
+        before[i] = Hole(numbers.setdefault(first[i], len(numbers) + 1))
+    for j, (i, shift) in refs.items():
+        after[j] = Hole(numbers[first[i]], shift)
+    return before, after
+
+
+def _constant_shift(
+    column: tuple[int, ...], left: Columns, varying: list[int], prefer: int
+) -> tuple[int, int] | None:
+    """The source column that this one equals but for a constant: (its index, the constant)."""
+    found = []
+    for i in varying:
+        shift = column[0] - left[i][0]
+        if all(b - a == shift for a, b in zip(left[i], column, strict=True)):
+            found.append((abs(shift), abs(i - prefer), i, shift))
+    return min(found)[2:] if found else None
+
+
+def _splitter(column: tuple[int, ...], left: Columns, varying: list[int]) -> int:
+    """The source column whose values part the rows into the fewest pieces that can be bound."""
+
+    def pieces(i: int) -> tuple[int, int, int]:
+        rows: dict[int, list[int]] = defaultdict(list)
+        for row, value in enumerate(left[i]):
+            rows[value].append(row)
+        failed = sum(not _binds(column, left, varying, part) for part in rows.values())
+        return (failed, len(rows), i)
+
+    return min(varying, key=pieces)
+
+
+def _binds(column: tuple[int, ...], left: Columns, varying: list[int], part: list[int]) -> bool:
+    if len({column[row] for row in part}) == 1:
+        return True
+    return any(len({column[row] - left[i][row] for row in part}) == 1 for i in varying)
+
+
+def _woven(texts: Sequence[str], between: Sequence[Piece]) -> list[Piece]:
+    """Texts with the pieces between them."""
+    return [piece for pair in zip_longest(texts, between, fillvalue="") for piece in pair]
+
+
+class _Names:
+    """All names of both sides, so that a pattern can be held against them."""
+
+    def __init__(
+        self, pairs: Sequence[tuple[str, str]], sources: Iterable[str], targets: Iterable[str]
+    ) -> None:
+        self.targets = {target for _, target in pairs} | set(targets)
+        self.pairs: dict[str, dict[str, int]] = defaultdict(dict)
+        for index, (source, target) in enumerate(pairs):
+            self.pairs[source][target] = index
+        everything = {source for source, _ in pairs} | set(sources)
+        self.forward = sorted(everything)
+        self.backward = sorted(name[::-1] for name in everything)
+        self.looked_at = 0
+
+    def rewritten(self, pattern: Pattern) -> list[int] | None:
+        """The pairs that a pattern makes, sorted; None where it makes another target of some source."""
+        rewrite = rewriter(pattern)
+        hits = []
+        for name in self._near(pattern):
+            made = rewrite(name)
+            if made is not None and made in self.targets:
+                index = self.pairs.get(name, {}).get(made)
+                if index is None:
+                    return None
+                hits.append(index)
+        return sorted(hits)
+
+    def _near(self, pattern: Pattern) -> Sequence[str]:
+        """The source names that begin, or end, as the pattern does."""
+        first, last = pattern.source[0], pattern.source[-1]
+        head = _range(self.forward, first if isinstance(first, str) else "")
+        tail = _range(self.backward, last[::-1] if isinstance(last, str) else "")
+        self.looked_at += min(len(head), len(tail))
+        return head if len(head) <= len(tail) else [name[::-1] for name in tail]
+
+
+def _range(names: list[str], prefix: str) -> Sequence[str]:
+    if not prefix:
+        return names
+    start = bisect_left(names, prefix)
+    return names[start : bisect_left(names, prefix[:-1] + chr(min(ord(prefix[-1]) + 1, 0x10FFFF)), start)]
+
+
+# Names held against patterns before the search for wider rules is given up: about two seconds.
+MOST = 4_000_000
+
+
+def _cover(templates: list[Template], labels: Sequence[Hashable], names: _Names) -> Iterator[Rule]:
+    """Rules that cover all templates: the widest exact ones, then the templates themselves."""
+    covered: set[int] = set()
+    home = {index: number for number, template in enumerate(templates) for index in template.members}
+    for pattern, parts in candidates(templates):
+        if names.looked_at > MOST or not covered.isdisjoint(parts):
+            continue
+        hits = names.rewritten(pattern)
+        if hits is None or not _whole(hits, parts, templates, home, covered, labels):
+            continue
+        covered.update(home[index] for index in hits)
+        yield Rule(pattern, tuple(hits))
+    for number, template in enumerate(templates):
+        if number not in covered:
+            yield Rule(template.pattern, template.members)
+
+
+def _whole(
+    hits: Collection[int],
+    parts: Collection[int],
+    templates: list[Template],
+    home: dict[int, int],
+    covered: set[int],
+    labels: Sequence[Hashable],
+) -> bool:
+    """Whether a pattern makes whole templates of one label, those it came from among them."""
+    touched = {home[index] for index in hits}
+    if not touched.issuperset(parts) or not covered.isdisjoint(touched):
+        return False
+    if len({labels[index] for index in hits}) > 1:
+        return False
+    return sum(len(templates[number].members) for number in touched) == len(hits)
