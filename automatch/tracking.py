@@ -15,7 +15,7 @@ __all__ = ["Created", "track_variables"]
 
 
 class Created(list[Any]):
-    """Variables in the order in which they were created: a list that a `Saver`, `restore` and optimizers take."""
+    """Variables in the order in which they were created: a list that a `Saver` or `restore` takes."""
 
     @property
     def names(self) -> list[str]:
@@ -33,7 +33,8 @@ def track_variables() -> Iterator[Created]:
 
     A variable that existed before and is only reused was not created inside; a partitioned one counts by its
     parts. Local variables, such as the counters of `tf.compat.v1.metrics`, are left out, since no checkpoint
-    holds them. Blocks may be nested: the outer one sees what the inner one sees. Other threads are not followed.
+    holds them. Blocks may be nested: the outer one sees what the inner one sees. Other
+    threads are not followed.
 
         with automatch.track_variables() as created:
             logits = head(features)

@@ -7,9 +7,8 @@
     reshape:8,256,2048+transpose:0,2,1     axes split first; the target's shape is implied at the end
     …+cast                                 converted to the target's dtype at last
 
-Every chain of reshapes and transposes reads its input in some order. Written as digits `(size, stride)`,
-outermost first, with neighbours merged wherever one continues the other, that order has exactly one
-notation; two transforms do the same when these agree. No value has to be touched to see it.
+Two of them do the same when they read their input in the same order, however they are written
+(automatch/digits.py); no value has to be touched to see it.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from automatch.digits import Digits, contiguous, digits_of, simplest
 from automatch.errors import PlanConflict
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from automatch.tensor import Shape
 
 __all__ = ["IDENTITY", "Step", "Transform", "compose", "numpy_dtype", "parse", "same_effect"]
-
-Digits = tuple[tuple[int, int], ...]
-"""`(size, stride)` of each digit of the output's flat index, outermost first; strides count source elements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +58,7 @@ class Transform:
         return not self.steps and not self.cast
 
     def fits(self, source_shape: Shape | None, target_shape: Shape | None) -> bool:
-        """True if it turns `source_shape` into `target_shape`; an axis of -1 and a shape of None stand for any."""
+        """True if it turns `source_shape` into `target_shape`; an axis of -1 or shape None is any."""
         if source_shape is None or any(axis < 0 for axis in source_shape):
             return not self.steps
         shape = _walk(self.steps, source_shape)
@@ -72,17 +69,17 @@ class Transform:
     def moves_values(self, source_shape: Shape) -> bool:
         """True unless the row-major order of the values stays what it is, as under a mere reshape."""
         digits = self.digits(source_shape)
-        return digits is None or digits != _contiguous(math.prod(source_shape))
+        return digits is None or digits != contiguous(math.prod(source_shape))
 
     def digits(self, source_shape: Shape) -> Digits | None:
         """The order in which the source's elements are read; None where it is no mixed-radix order.
 
         `reshape:3,2` after `transpose:1,0` of 2 x 3 is such a case: its axes are no axes of the source.
         """
-        return _digits(self.steps, source_shape)
+        return digits_of(self.steps, source_shape)
 
     def view(self, array: np.ndarray) -> np.ndarray:
-        """The source's elements in the target's row-major order, without a copy where there is such a view."""
+        """The source's elements in the target's row-major order, without a copy where that can be."""
         digits = self.digits(array.shape)
         if digits is None:
             for step in self.steps:
@@ -105,7 +102,8 @@ class Transform:
         wanted = numpy_dtype(dtype)
         if array.dtype != wanted and not self.cast and wanted.kind != "O":
             raise PlanConflict(
-                f"transform '{self}' keeps {array.dtype}, but the target is {dtype}. Append '+cast' to convert."
+                f"transform '{self}' keeps {array.dtype}, but the target is {dtype}. "
+                "Append '+cast' to convert."
             )
         result = self.view(array).reshape(shape) if self.steps else array
         return result.astype(wanted) if self.cast else result
@@ -157,7 +155,7 @@ def same_effect(a: Transform | str, b: Transform | str, source_shape: Shape, tar
 def compose(
     first: Transform, second: Transform, source_shape: Shape, middle: Shape, target_shape: Shape
 ) -> Transform:
-    """One transform that does `first` (source to middle shape) and then `second` (middle to target), in simplest form.
+    """One transform that does `first` (source to middle), then `second` (middle to target), simplified.
 
     Raises PlanConflict where the two do not fit these shapes.
     """
@@ -169,13 +167,16 @@ def compose(
     chain = Transform((*first.steps, Step("reshape", middle), *second.steps), first.cast or second.cast)
     digits = chain.digits(source_shape)
     if digits is not None:
-        return Transform(_simplest(digits, source_shape, target_shape), chain.cast)
+        return Transform(_shortest(digits, source_shape, target_shape), chain.cast)
     # `reshape:…` in the middle implies the final reshape, so the chain is right as it stands, only longer.
     return Transform(tuple(s for s in chain.steps if s.axes is not None), chain.cast)
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:
-    """The numpy dtype for TensorFlow's name of it; strings are objects (bytes). Raises PlanConflict if there is none."""
+    """The numpy dtype for TensorFlow's name of it; strings are objects (bytes).
+
+    Raises PlanConflict where numpy has none.
+    """
     import ml_dtypes
     import numpy as np
 
@@ -243,90 +244,15 @@ def _can_become(shape: Shape, wanted: Shape | None) -> bool:
     return size == 0 if known == 0 else size % known == 0
 
 
-@lru_cache(maxsize=4096)
-def _digits(steps: tuple[Step, ...], source_shape: Shape) -> Digits | None:
-    shape, size = source_shape, math.prod(source_shape)
-    if size == 0:
-        return ()
-    digits: Digits | None = _contiguous(size)
-    for step in steps:
-        if step.axes is None:
-            continue
-        if step.kind == "reshape":
-            shape = step.axes
-            continue
-        axes = _by_axis(digits or (), shape)
-        if axes is None:
-            return None
-        shape = tuple(shape[axis] for axis in step.axes)
-        digits = _merged([digit for axis in step.axes for digit in axes[axis]])
-    return digits
-
-
-def _contiguous(size: int) -> Digits:
-    return () if size in (0, 1) else ((size, 1),)
-
-
-def _by_axis(digits: Digits, shape: Shape) -> list[list[tuple[int, int]]] | None:
-    """The digits that make up each axis of the shape; None where an axis would cut through a digit."""
-    rest = list(digits)[::-1]
-    axes: list[list[tuple[int, int]]] = []
-    for length in shape:
-        axis: list[tuple[int, int]] = []
-        while length > 1:
-            size, stride = rest.pop()
-            taken = math.gcd(size, length)
-            if taken != min(size, length):
-                return None
-            if taken < size:
-                rest.append((size // taken, stride))
-                stride *= size // taken
-            axis.append((taken, stride))
-            length //= taken
-        axes.append(axis)
-    return axes
-
-
-def _merged(digits: Sequence[tuple[int, int]]) -> Digits:
-    """The digits with each neighbour that continues the one before it merged into it."""
-    result: list[tuple[int, int]] = []
-    for size, stride in digits:
-        if result and result[-1][1] == size * stride:
-            result[-1] = (result[-1][0] * size, stride)
-        else:
-            result.append((size, stride))
-    return tuple(result)
-
-
-def _simplest(digits: Digits, source_shape: Shape, target_shape: Shape) -> tuple[Step, ...]:
+def _shortest(digits: Digits, source_shape: Shape, target_shape: Shape) -> tuple[Step, ...]:
     """The shortest steps with this effect: on the source's own axes where they will do."""
-    if digits == _contiguous(math.prod(source_shape)):
+    if digits == contiguous(math.prod(source_shape)):
         return () if source_shape == target_shape else (Step("reshape"),)
-    inverse = tuple(sorted(digits, key=lambda digit: -digit[1]))
-    perm = tuple(inverse.index(digit) for digit in digits)
-    sizes = tuple(size for size, _ in inverse)
-    axes = _axes_of(sizes, source_shape)
-    if axes is None:
+    sizes, perm = simplest(digits, source_shape)
+    if sizes is not None:
         return (Step("reshape", sizes), Step("transpose", perm))
-    own = tuple(axis for group in perm for axis in axes[group])
-    result = tuple(source_shape[axis] for axis in own)
-    last = () if result == target_shape else (Step("reshape"),)
-    return (Step("transpose", own), *last)
-
-
-def _axes_of(sizes: Shape, shape: Shape) -> list[list[int]] | None:
-    """The axes of the shape, in order, that multiply to each size; None where one would have to be split."""
-    groups: list[list[int]] = [[]]
-    filled = 1
-    for axis, length in enumerate(shape):
-        if filled == sizes[len(groups) - 1] and length > 1:
-            groups.append([])
-            filled = 1
-        groups[-1].append(axis)
-        filled *= length
-        if sizes[len(groups) - 1] % filled:
-            return None
-    return groups
+    result = tuple(source_shape[axis] for axis in perm)
+    return (Step("transpose", perm), *(() if result == target_shape else (Step("reshape"),)))
 
 
 def _numpy_step(array: np.ndarray, step: Step) -> np.ndarray:

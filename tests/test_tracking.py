@@ -39,12 +39,11 @@ def test_a_reused_variable_was_not_created_inside(use_resource: bool) -> None:
 
 
 def test_the_outer_block_sees_what_the_inner_one_sees() -> None:
-    with tf.Graph().as_default():
-        with track_variables() as outer:
-            tf1.get_variable("one", [1])
-            with track_variables() as inner:
-                tf1.get_variable("two", [1])
-            tf1.get_variable("three", [1])
+    with tf.Graph().as_default(), track_variables() as outer:
+        tf1.get_variable("one", [1])
+        with track_variables() as inner:
+            tf1.get_variable("two", [1])
+        tf1.get_variable("three", [1])
     assert inner.names == ["two"]
     assert outer.names == ["one", "two", "three"]
 
@@ -74,8 +73,10 @@ def test_blocks_in_different_graphs_do_not_mix() -> None:
 def test_as_default_is_tensorflows_own_again_after_the_block() -> None:
     plain = tf.Graph.as_default
     with pytest.raises(ZeroDivisionError), track_variables():
+        _ = 1 / 0
+    assert tf.Graph.as_default is plain
+    with track_variables(), track_variables():
         assert tf.Graph.as_default is not plain
-        raise ZeroDivisionError
     assert tf.Graph.as_default is plain
 
 

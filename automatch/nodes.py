@@ -1,0 +1,152 @@
+"""Variables of a TensorFlow graph, found by their nodes.
+
+A node is all that is needed to set a variable, whether or not a Python object for it exists: replicas of a
+distributed variable and the variables of an imported graph have none.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from automatch.errors import UnsupportedTarget
+from automatch.tensor import Shape, Tensor
+from automatch.transform import Transform
+
+__all__ = [
+    "Place",
+    "assigner",
+    "building",
+    "initialized_check",
+    "is_resource",
+    "operation",
+    "places",
+    "run_in",
+    "transformed",
+]
+
+_RESOURCE = ("VarHandleOp", "VarHandlesOp")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value goes: a whole variable, or one part of a partitioned one.
+
+    name is the node's; spec is the slice of the whole as a Saver writes it (`6 4 0,2:0,4`), else empty.
+    """
+
+    name: str
+    shape: Shape | None
+    offset: Shape = ()
+    spec: str = ""
+
+    @property
+    def cut(self) -> tuple[slice, ...]:
+        """The index of this part in an array of the whole."""
+        if not self.spec or self.shape is None:
+            return ()
+        return tuple(slice(first, first + size) for first, size in zip(self.offset, self.shape, strict=True))
+
+
+def places(variable: Tensor) -> tuple[Place, ...]:
+    """The nodes that make up a variable."""
+    if not variable.parts or variable.shape is None:
+        return (Place(variable.name, variable.shape),)
+    return tuple(
+        Place(part.name, part.shape, part.offset, _spec(variable.shape, part.offset, part.shape))
+        for part in variable.parts
+    )
+
+
+def _spec(whole: Shape, offset: Shape, shape: Shape) -> str:
+    sizes = " ".join(map(str, whole))
+    return sizes + " " + ":".join(f"{first},{size}" for first, size in zip(offset, shape, strict=True))
+
+
+def operation(graph: Any, name: str) -> Any:
+    """The node of a variable. Raises UnsupportedTarget if the graph has none."""
+    try:
+        return graph.get_operation_by_name(name)
+    except KeyError:
+        raise UnsupportedTarget(
+            f"the graph has no variable node '{name}'. Make the plan from this session or its graph."
+        ) from None
+
+
+def is_resource(node: Any) -> bool:
+    """True for a resource variable, False for a ref variable."""
+    return node.type in _RESOURCE
+
+
+def assigner(graph: Any, place: Place) -> Any:
+    """The node that gives a variable its initial value: feeding its second input sets any value.
+
+    Raises UnsupportedTarget where the graph has no such node that does nothing else.
+    """
+    node = operation(graph, place.name)
+    kind = "AssignVariableOp" if is_resource(node) else "Assign"
+    for consumer in _consumers(node):
+        if consumer.type == kind and consumer.inputs[0] is node.outputs[0] and not consumer.control_inputs:
+            return consumer
+    raise UnsupportedTarget(
+        f"variable '{place.name}' has no assignment in the finalized graph, so that its value cannot be set. "
+        "Restore before the graph is finalized."
+    )
+
+
+def initialized_check(graph: Any, name: str) -> Any | None:
+    """A tensor that says whether the variable has a value; None where the graph has none and is finalized."""
+    node = operation(graph, name)
+    kind = "VarIsInitializedOp" if is_resource(node) else "IsVariableInitialized"
+    for consumer in _consumers(node):
+        if consumer.type == kind:
+            return consumer.outputs[0]
+    if graph.finalized:
+        return None
+    return _new_check(graph, node)
+
+
+def _new_check(graph: Any, node: Any) -> Any:
+    import tensorflow as tf
+
+    with building(graph), tf.device(node.device):
+        if is_resource(node):
+            return tf.raw_ops.VarIsInitializedOp(resource=node.outputs[0])
+        return tf.raw_ops.IsVariableInitialized(ref=node.outputs[0], dtype=node.outputs[0].dtype.base_dtype)
+
+
+def _consumers(node: Any) -> list[Any]:
+    consumers: list[Any] = node.outputs[0].consumers()
+    return consumers
+
+
+def building(graph: Any) -> Any:
+    """A context in which new nodes stand by themselves, whatever contexts the caller is in."""
+    import tensorflow as tf
+
+    stack = ExitStack()
+    stack.enter_context(graph.as_default())
+    stack.enter_context(graph.control_dependencies(None))
+    stack.enter_context(tf.device(None))
+    stack.enter_context(tf.name_scope("automatch_restore/"))
+    return stack
+
+
+def transformed(tensor: Any, transform: Transform, shape: Shape | None) -> Any:
+    """The tensor after the steps of a transform, in its implied shape where `shape` is fully known."""
+    import tensorflow as tf
+
+    for step in transform.steps:
+        if step.axes is not None:
+            tensor = (tf.transpose if step.kind == "transpose" else tf.reshape)(tensor, step.axes)
+    reshapes = any(step.kind == "reshape" for step in transform.steps)
+    known = shape is not None and all(axis >= 0 for axis in shape)
+    return tf.reshape(tensor, shape) if reshapes and known else tensor
+
+
+def run_in(session: Any, fetches: Any, feed: dict[Any, Any]) -> Any:
+    """What a session gives for the fetches; the hooks of a monitored session do not take it for a step."""
+    if hasattr(session, "run_step_fn"):
+        return session.run_step_fn(lambda step: step.session.run(fetches, feed))
+    return session.run(fetches, feed)

@@ -1,0 +1,86 @@
+"""Plans written by hand, and checkpoints written by TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from automatch.plan import Options, Pair, Plan, Side, Unmatched, Unused
+from automatch.read import read
+from automatch.tensor import Listing
+
+tf1 = tf.compat.v1
+
+
+def plan_of(
+    source: Listing, target: Listing, pairs: Mapping[str, str | tuple[str, str]], decision: str = "accept"
+) -> Plan:
+    """A plan with these pairs: target name -> source name, or (source name, transform)."""
+    wanted = {name: (pair, "identity") if isinstance(pair, str) else pair for name, pair in pairs.items()}
+    sides = [Side(s.path, s.format, len(s), s.fingerprint) for s in (source, target)]
+    used = [name for name, _ in wanted.values()]
+    return Plan(
+        made_by="test",
+        source=sides[0],
+        target=sides[1],
+        options=Options(),
+        pairs=tuple(
+            Pair(
+                target=t.name,
+                source=wanted[t.name][0],
+                shape=t.shape,
+                dtype=t.dtype,
+                transform=wanted[t.name][1],
+                score=0.9,
+                margin=0.5,
+                rule=None,
+                decision=decision,
+                by="person",
+                tied=used.count(wanted[t.name][0]) > 1,
+            )
+            for t in target.tensors
+            if t.name in wanted
+        ),
+        unmatched=tuple(
+            Unmatched(t.name, t.shape, t.dtype, "nothing fits")
+            for t in target.tensors
+            if t.name not in wanted
+        ),
+        unused=tuple(Unused(t.name, "no target takes it") for t in source.tensors if t.name not in used),
+    )
+
+
+def checkpoint(folder: Path, values: Mapping[str, np.ndarray], name: str = "old.ckpt") -> str:
+    """The prefix of a checkpoint with these tensors, written by TensorFlow."""
+    with tf.Graph().as_default(), tf1.Session() as session:
+        variables = {key: tf1.Variable(value, name=f"v{i}") for i, (key, value) in enumerate(values.items())}
+        session.run(tf1.global_variables_initializer())
+        prefix: str = tf1.train.Saver(variables).save(session, str(folder / name), write_meta_graph=False)
+    return prefix
+
+
+def partitioned_checkpoint(folder: Path, values: Mapping[str, np.ndarray], parts: int) -> str:
+    """The same, with each tensor partitioned along its first axis."""
+    with tf.Graph().as_default(), tf1.Session() as session:
+        for key, value in values.items():
+            tf1.get_variable(
+                key,
+                value.shape,
+                initializer=tf1.constant_initializer(value),
+                partitioner=tf1.fixed_size_partitioner(parts),
+            )
+        session.run(tf1.global_variables_initializer())
+        prefix: str = tf1.train.Saver().save(session, str(folder / "parts.ckpt"), write_meta_graph=False)
+    return prefix
+
+
+def random_values(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> dict[str, np.ndarray]:
+    """Distinct values for each name."""
+    random = np.random.default_rng(seed)
+    return {name: random.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+__all__ = ["checkpoint", "partitioned_checkpoint", "plan_of", "random_values", "read", "tf1"]

@@ -1,0 +1,165 @@
+"""Plans as a Saver's builder, a var_list and an assignment map."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from automatch.errors import PlanConflict, UnsupportedTarget
+from automatch.plan import Plan
+from automatch.read import read
+from automatch.saver import SaverBuilder, assignment_map, var_list
+from automatch.tensor import Listing, Part, Tensor
+from restore_helpers import checkpoint, plan_of, random_values, tf1
+
+VALUES = random_values({"old/w": (4, 3), "old/b": (3,), "old/emb": (5, 2)})
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> str:
+    return checkpoint(tmp_path, VALUES)
+
+
+def target(**shapes: tuple[int, ...]) -> Listing:
+    return Listing(tuple(Tensor(name.replace("__", "/"), shape, "float32") for name, shape in shapes.items()))
+
+
+def the_plan(prefix: str, listing: Listing, **pairs: str | tuple[str, str]) -> Plan:
+    return plan_of(read(prefix), listing, {name.replace("__", "/"): pair for name, pair in pairs.items()})
+
+
+@pytest.fixture(params=[True, False], ids=["resource", "ref"])
+def use_resource(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+def test_builder_reads_by_the_plan_and_leaves_the_rest_alone(prefix: str, use_resource: bool) -> None:
+    plan = the_plan(prefix, target(new__w=(4, 3), new__b=(3,), head=(3,)), new__w="old/w", new__b="old/b")
+    with tf.Graph().as_default(), tf1.variable_scope("", use_resource=use_resource), tf1.Session() as session:
+        w, b = tf1.get_variable("new/w", [4, 3]), tf1.get_variable("new/b", [3])
+        head = tf1.get_variable("head", [3], initializer=tf1.ones_initializer())
+        session.run(tf1.global_variables_initializer())
+        tf1.train.Saver(builder=SaverBuilder(plan)).restore(session, prefix)
+        np.testing.assert_array_equal(session.run(w), VALUES["old/w"])
+        np.testing.assert_array_equal(session.run(b), VALUES["old/b"])
+        np.testing.assert_array_equal(session.run(head), np.ones(3))
+        reads = [o for o in tf1.get_default_graph().get_operations() if o.type == "RestoreV2"]
+    assert len(reads) == 1
+
+
+def test_builder_saves_everything_under_the_graphs_names(prefix: str, tmp_path: Path) -> None:
+    plan = the_plan(prefix, target(new__w=(4, 3), head=(3,)), new__w="old/w")
+    with tf.Graph().as_default(), tf1.Session() as session:
+        tf1.get_variable("new/w", [4, 3])
+        tf1.get_variable("head", [3])
+        session.run(tf1.global_variables_initializer())
+        saved = tf1.train.Saver(builder=SaverBuilder(plan)).save(session, str(tmp_path / "new.ckpt"))
+    assert [name for name, _ in tf.train.list_variables(saved)] == ["head", "new/w"]
+
+
+def test_builder_transposes_and_reshapes_whole_and_partitioned_variables(prefix: str) -> None:
+    listing = target(t=(3, 4), flat=(12,), emb=(2, 5))
+    plan = the_plan(prefix, listing, t=("old/w", "transpose:1,0"), flat=("old/w", "reshape"),
+                    emb=("old/emb", "transpose:1,0"))  # fmt: skip
+    with tf.Graph().as_default(), tf1.Session() as session:
+        t, flat = tf1.get_variable("t", [3, 4]), tf1.get_variable("flat", [12])
+        emb = tf1.get_variable("emb", [2, 5], partitioner=tf1.fixed_size_partitioner(2, axis=1))
+        tf1.train.Saver(builder=SaverBuilder(plan)).restore(session, prefix)
+        np.testing.assert_array_equal(session.run(t), VALUES["old/w"].T)
+        np.testing.assert_array_equal(session.run(flat), VALUES["old/w"].ravel())
+        np.testing.assert_array_equal(session.run(emb.as_tensor()), VALUES["old/emb"].T)
+
+
+def test_builder_works_with_a_sharded_saver(prefix: str) -> None:
+    plan = the_plan(prefix, target(new__w=(4, 3), new__b=(3,)), new__w="old/w", new__b="old/b")
+    with tf.Graph().as_default(), tf1.Session() as session:
+        w, _ = tf1.get_variable("new/w", [4, 3]), tf1.get_variable("new/b", [3])
+        tf1.train.Saver(builder=SaverBuilder(plan), sharded=True).restore(session, prefix)
+        np.testing.assert_array_equal(session.run(w), VALUES["old/w"])
+
+
+def test_builder_refuses_a_tensor_of_another_shape_than_the_plan_says(prefix: str) -> None:
+    plan = the_plan(prefix, target(new__w=(3, 4)), new__w="old/w")
+    with tf.Graph().as_default(), tf1.Session() as session:
+        w = tf1.get_variable("new/w", [3, 4], initializer=tf1.ones_initializer())
+        session.run(w.initializer)
+        saver = tf1.train.Saver(builder=SaverBuilder(plan))
+        with pytest.raises(tf.errors.InvalidArgumentError, match="compatible"):
+            saver.restore(session, prefix)
+        np.testing.assert_array_equal(session.run(w), np.ones((3, 4)))
+
+
+def test_builder_refuses_a_cast_in_words(prefix: str) -> None:
+    plan = the_plan(prefix, target(new__w=(4, 3)), new__w=("old/w", "identity+cast"))
+    with pytest.raises(PlanConflict, match="cannot convert 'old/w' to float32"):
+        SaverBuilder(plan)
+
+
+def test_var_list_restores_whole_and_partitioned_variables(prefix: str, use_resource: bool) -> None:
+    listing = Listing(
+        (
+            Tensor("new/w", (4, 3), "float32"),
+            Tensor("new/emb", (5, 2), "float32", parts=(Part("new/emb/part_0", (0, 0), (3, 2)),)),
+        )
+    )
+    plan = the_plan(prefix, listing, new__w="old/w", new__emb="old/emb")
+    graph = tf.Graph()
+    with graph.as_default(), tf1.variable_scope("", use_resource=use_resource):
+        w = tf1.get_variable("new/w", [4, 3])
+        emb = tf1.get_variable("new/emb", [5, 2], partitioner=tf1.fixed_size_partitioner(2))
+        tf1.get_variable("head", [3])
+    with graph.as_default(), tf1.Session() as session:
+        tf1.train.Saver(var_list(plan)).restore(session, prefix)
+        np.testing.assert_array_equal(session.run(w), VALUES["old/w"])
+        np.testing.assert_array_equal(session.run(emb.as_tensor()), VALUES["old/emb"])
+    assert set(plan.var_list(graph)) == {"old/w", "old/emb"}
+
+
+def test_var_list_finds_keras_3_layers_in_a_graph(prefix: str) -> None:
+    plan = the_plan(
+        prefix, target(dense__kernel=(4, 3), dense__bias=(3,)), dense__kernel="old/w", dense__bias="old/b"
+    )
+    with tf.Graph().as_default(), tf1.Session() as session:
+        layer = keras.layers.Dense(3, name="dense")
+        layer.build((None, 4))
+        tf1.train.Saver(plan.var_list()).restore(session, prefix)
+        np.testing.assert_array_equal(session.run(layer.kernel.value), VALUES["old/w"])
+
+
+def test_assignment_map_initialises_from_the_checkpoint(prefix: str) -> None:
+    plan = the_plan(prefix, target(new__w=(4, 3), new__emb=(5, 2)), new__w="old/w", new__emb="old/emb")
+    with tf.Graph().as_default(), tf1.Session() as session:
+        w = tf1.get_variable("new/w", [4, 3])
+        emb = tf1.get_variable("new/emb", [5, 2], partitioner=tf1.fixed_size_partitioner(2))
+        tf1.train.init_from_checkpoint(prefix, plan.assignment_map())
+        session.run(tf1.global_variables_initializer())
+        np.testing.assert_array_equal(session.run(w), VALUES["old/w"])
+        np.testing.assert_array_equal(session.run(emb.as_tensor()), VALUES["old/emb"])
+
+
+@pytest.mark.parametrize("form", [assignment_map, lambda plan: var_list(plan, tf.Graph())])
+def test_what_cannot_rename_alone_is_refused_never_dropped(prefix: str, form: object) -> None:
+    moved = the_plan(prefix, target(t=(3, 4)), t=("old/w", "transpose:1,0"))
+    tied = the_plan(prefix, target(a=(4, 3), b=(4, 3)), a="old/w", b="old/w")
+    with pytest.raises(PlanConflict, match="'old/w' becomes 't' by 'transpose:1,0'"):
+        form(moved)  # type: ignore[operator]
+    with pytest.raises(PlanConflict, match="'old/w' goes to both 'a' and 'b'"):
+        form(tied)  # type: ignore[operator]
+
+
+def test_undecided_and_rejected_pairs_are_in_none_of_the_forms(prefix: str) -> None:
+    listing = target(new__w=(4, 3))
+    plan = plan_of(read(prefix), listing, {"new/w": ("old/w", "transpose:1,0+cast")}, decision="undecided")
+    assert assignment_map(plan) == {}
+    assert var_list(plan, tf.Graph()) == {}
+    SaverBuilder(plan)
+
+
+def test_a_graph_without_the_variable_is_named(prefix: str) -> None:
+    plan = the_plan(prefix, target(new__w=(4, 3)), new__w="old/w")
+    with pytest.raises(UnsupportedTarget, match="no variable 'new/w'"):
+        var_list(plan, tf.Graph())
