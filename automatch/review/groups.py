@@ -1,0 +1,132 @@
+"""A plan folded into questions: what one answer decides together stands together."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from automatch.plan import Pair, Plan
+
+__all__ = ["Group", "doubt", "groups", "is_question", "pattern"]
+
+Kind = Literal["ask", "rule", "none", "unused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One line of a review.
+
+    kind: `ask` (a person decides), `rule` (accepted without a person), `none` (targets without
+        counterpart), `unused` (source tensors nobody takes).
+    source, target: the names with what differs between the members written `*`; empty where that side has none.
+    members: positions in `plan.pairs`, `plan.unmatched` or `plan.unused`, by kind.
+    """
+
+    kind: Kind
+    source: str
+    target: str
+    members: tuple[int, ...]
+    why: str = ""
+
+
+def groups(plan: Plan) -> list[Group]:
+    """All lines of a review: questions (most doubtful first), rules, no counterpart, not used; every entry in exactly one."""
+    asked = [i for i, pair in enumerate(plan.pairs) if is_question(pair)]
+    settled = [i for i, pair in enumerate(plan.pairs) if not is_question(pair)]
+    questions = [_pairs_group(plan, "ask", members) for members in _by_key(plan, asked)]
+    rules = [_pairs_group(plan, "rule", members) for members in _by_key(plan, settled)]
+    questions.sort(key=lambda group: doubt(plan, group.members))
+    rules.sort(key=lambda group: -len(group.members))
+    none = _folded("none", [(entry.target, entry.why) for entry in plan.unmatched])
+    unused = _folded("unused", [(entry.source, entry.why) for entry in plan.unused])
+    return questions + rules + none + unused
+
+
+def is_question(pair: Pair) -> bool:
+    """True for a pair that a person decides or has decided."""
+    return pair.decision != "accept" or pair.by == "person"
+
+
+def doubt(plan: Plan, members: Iterable[int]) -> tuple[float, float]:
+    """Sort key of a question, the most doubtful first.
+
+    Score and margin count alike: 0.79 with a twin at 0.71 is more in doubt than 0.77 without a rival.
+    """
+    pairs = [plan.pairs[i] for i in members]
+    return min(pair.score + pair.margin for pair in pairs), min(pair.score for pair in pairs)
+
+
+def pattern(names: Iterable[str]) -> str:
+    """The names as one, with each number that differs between them written `*`.
+
+    >>> pattern(["block1/unit_1/w", "block1/unit_2/w"])
+    'block1/unit_*/w'
+    """
+    names = list(names)
+    split = [re.split(r"(\d+)", name) for name in names]
+    if any(len(parts) != len(split[0]) for parts in split):
+        return _common_scope(names)
+    columns = [set(column) for column in zip(*split, strict=True)]
+    return "".join(part if len(seen) == 1 else "*" for part, seen in zip(split[0], columns, strict=True))
+
+
+def _pairs_group(plan: Plan, kind: Kind, members: list[int]) -> Group:
+    pairs = [plan.pairs[i] for i in members]
+    rule = next((rule for rule in plan.rules if rule.id == pairs[0].rule), None)
+    whole = rule is not None and rule.pairs == len(pairs) and len({pair.rule for pair in pairs}) == 1
+    source = rule.from_ if rule and whole else pattern(pair.source for pair in pairs)
+    target = rule.to if rule and whole else pattern(pair.target for pair in pairs)
+    return Group(kind, source, target, tuple(members), next((pair.why for pair in pairs if pair.why), ""))
+
+
+def _by_key(plan: Plan, members: list[int]) -> list[list[int]]:
+    found: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    for i in members:
+        found[_key(plan.pairs[i])].append(i)
+    return list(found.values())
+
+
+def _key(pair: Pair) -> tuple[object, ...]:
+    if pair.group and is_question(pair):
+        return ("question", pair.group)
+    if pair.rule is not None:
+        return ("rule", pair.rule)
+    return ("alike", _skeleton(pair.source), _skeleton(pair.target), pair.transform)
+
+
+def _skeleton(name: str) -> str:
+    return re.sub(r"\d+", "*", name)
+
+
+def _folded(kind: Kind, entries: list[tuple[str, str]]) -> list[Group]:
+    """Entries of one reason and one outermost scope on one line; scopes that are alike but for their number count as one."""
+    found: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for i, (name, why) in enumerate(entries):
+        found[why, _skeleton(re.split(r"[/.]", name, maxsplit=1)[0])].append(i)
+    result = []
+    for (why, _), members in found.items():
+        names = [entries[i][0] for i in members]
+        text = names[0] if len(names) == 1 else _common_scope(names)
+        source, target = (text, "") if kind == "unused" else ("", text)
+        result.append(Group(kind, source, target, tuple(members), why))
+    return sorted(result, key=lambda group: -len(group.members))
+
+
+def _common_scope(names: list[str]) -> str:
+    """What the names share at both ends, with `**` between: `block*/**/Momentum`."""
+    split = [re.split(r"([/.])", _skeleton(name)) for name in names]
+    shortest = min(len(parts) for parts in split)
+    ahead = _shared(split, range(shortest))
+    behind = _shared([parts[::-1] for parts in split], range(shortest - ahead))
+    first = split[0]
+    # A scope ends in its separator, a leaf begins with it: cut only there.
+    ahead -= ahead % 2
+    behind -= behind % 2
+    return "".join(first[:ahead]) + "**" + "".join(first[len(first) - behind :])
+
+
+def _shared(split: list[list[str]], columns: range) -> int:
+    return next((c for c in columns if len({parts[c] for parts in split}) > 1), len(columns))

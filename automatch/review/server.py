@@ -1,0 +1,238 @@
+"""The review page served to one person on this machine, and to nobody else.
+
+    GET  /?token=…   the page
+    POST /save       answers -> the plan file, in one step
+    POST /solve      answers -> the page's data, matched again
+    POST /done       ends the server
+
+A page of another site may make the browser send requests here, and so may any program on this machine. Hence:
+the server listens on the loopback address only, on a port the system chooses; every request carries a secret
+that only the address printed in the terminal holds; the `Host` header must be this very address, so that a
+foreign name pointed at 127.0.0.1 (DNS rebinding) gets nothing; a request that a browser marks as coming from
+another origin is refused (`Origin`, `Sec-Fetch-Site`); what writes must be JSON with the secret in a header,
+which no form of another site can send; size, time and number of requests are bounded.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import secrets
+import socket
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, urlsplit
+
+from automatch.errors import AutomatchError, PlanError
+from automatch.review.page import content_policy, page
+from automatch.review.session import Session, decode_answers, summary
+
+__all__ = ["Server"]
+
+# A browser on the same machine needs milliseconds; what is not there after this is an attack or an accident.
+SECONDS_TO_ASK = 10.0
+AT_ONCE = 16
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+class Server(ThreadingHTTPServer):
+    """The page of one session on the loopback address; `url` opens it, `serve_forever` ends when the page says done."""
+
+    daemon_threads = True
+    request_queue_size = AT_ONCE
+
+    def __init__(self, session: Session, *, seconds_to_ask: float = SECONDS_TO_ASK) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.session = session
+        self.token = secrets.token_urlsafe(32)
+        self.seconds_to_ask = seconds_to_ask
+        self.turn = threading.Lock()
+        self._places = threading.BoundedSemaphore(AT_ONCE)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The only names under which it answers."""
+        return tuple(f"{name}:{self.server_address[1]}" for name in ("127.0.0.1", "localhost"))
+
+    @property
+    def url(self) -> str:
+        """The address that opens the page, with the secret in it."""
+        return f"http://{self.hosts[0]}/?token={self.token}"
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Starts a thread for the request, unless too many are under way: then it is dropped."""
+        if self._places.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answers one request, and makes room for another."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says nothing: a connection that broke off is no news to the person at the terminal."""
+
+
+class _Refused(Exception):
+    """A request that gets nothing but this status and sentence."""
+
+    def __init__(self, status: HTTPStatus, words: str) -> None:
+        super().__init__(words)
+        self.status = status
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+    server_version = "automatch"
+    sys_version = ""
+
+    _POSTS: ClassVar[dict[str, str]] = {"/save": "_save", "/solve": "_solve", "/done": "_done"}
+
+    def setup(self) -> None:
+        """Prepares to read, for a bounded time: a client that drips bytes is cut off in the middle."""
+        self._late = threading.Timer(self.server.seconds_to_ask, self._cut)
+        self._late.daemon = True
+        self._late.start()
+        super().setup()
+
+    def _cut(self) -> None:
+        try:
+            self.connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # It had ended by itself.
+
+    def finish(self) -> None:
+        """Sends what is left and stops the clock."""
+        self._late.cancel()
+        super().finish()
+
+    def do_GET(self) -> None:
+        """The page, for who has the address with the secret in it."""
+        self._answer(self._get)
+
+    def do_POST(self) -> None:
+        """An action of the page."""
+        self._answer(self._post)
+
+    def _answer(self, action: Any) -> None:
+        try:
+            self._check_place()
+            status, kind, body = action()
+        except _Refused as refused:
+            status, kind, body = refused.status, "text/plain", str(refused)
+        except AutomatchError as error:
+            status, kind, body = HTTPStatus.CONFLICT, "text/plain", str(error)
+        self._send(status, kind, body)
+
+    def _check_place(self) -> None:
+        hosts = self.headers.get_all("Host") or []
+        if len(hosts) != 1 or hosts[0] not in self.server.hosts:
+            raise _Refused(HTTPStatus.FORBIDDEN, "This server answers under its own address only.")
+        origin = self.headers.get("Origin")
+        if origin is not None and origin not in [f"http://{host}" for host in self.server.hosts]:
+            raise _Refused(HTTPStatus.FORBIDDEN, "This request comes from another site.")
+        if self.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+            raise _Refused(HTTPStatus.FORBIDDEN, "This request comes from another site.")
+
+    def _check_token(self, token: str) -> None:
+        if not hmac.compare_digest(token.encode("utf-8", "replace"), self.server.token.encode()):
+            raise _Refused(HTTPStatus.FORBIDDEN, "Open the address that the terminal shows: it holds a secret.")
+
+    def _get(self) -> tuple[HTTPStatus, str, str]:
+        url = urlsplit(self.path)
+        self._check_token(parse_qs(url.query).get("token", [""])[0])
+        if url.path != "/":
+            raise _Refused(HTTPStatus.NOT_FOUND, "There is one page here, and it is at '/'.")
+        self._late.cancel()
+        with self.server.turn:
+            data = self.server.session.data()
+        return HTTPStatus.OK, "text/html", page({**data, "token": self.server.token})
+
+    def _post(self) -> tuple[HTTPStatus, str, str]:
+        self._check_token(self.headers.get("X-Automatch-Token") or "")
+        if self.headers.get("Origin") is None and self.headers.get("Sec-Fetch-Site") is None:
+            raise _Refused(HTTPStatus.FORBIDDEN, "Only the page itself may do this.")
+        action = self._POSTS.get(self.path)
+        if action is None:
+            raise _Refused(HTTPStatus.NOT_FOUND, "There is no such action.")
+        message = self._message()
+        self._late.cancel()
+        with self.server.turn:
+            result = getattr(self, action)(message)
+        return HTTPStatus.OK, "application/json", json.dumps(result)
+
+    def _message(self) -> dict[str, Any]:
+        if self.headers.get_content_type() != "application/json" or self.headers.get("Transfer-Encoding"):
+            raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send JSON, in one piece.")
+        length = self.headers.get("Content-Length") or ""
+        if not (length.isascii() and length.isdigit()):
+            raise _Refused(HTTPStatus.LENGTH_REQUIRED, "Say how long the message is.")
+        if len(length) > 12 or int(length) > self.server.session.largest_answer():
+            raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "This is longer than all answers to this plan.")
+        body = self.rfile.read(int(length))
+        if len(body) != int(length):
+            raise _Refused(HTTPStatus.BAD_REQUEST, "The message is not as long as it says.")
+        try:
+            message = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise _Refused(HTTPStatus.BAD_REQUEST, "The message is no JSON.") from error
+        if not isinstance(message, dict):
+            raise _Refused(HTTPStatus.BAD_REQUEST, "The message is no object.")
+        return message
+
+    def _save(self, message: dict[str, Any]) -> dict[str, Any]:
+        return {"message": self.server.session.save(*_answers(message))}
+
+    def _solve(self, message: dict[str, Any]) -> dict[str, Any]:
+        return self.server.session.solve(*_answers(message))
+
+    def _done(self, message: dict[str, Any]) -> dict[str, Any]:
+        # From another thread: shutdown waits for the loop, and the loop's threads answer this very request.
+        threading.Thread(target=self.server.shutdown, daemon=True).start()
+        session = self.server.session
+        return {"message": f"{session.path.name}: {summary(session.plan)}"}
+
+    def _send(self, status: HTTPStatus, kind: str, body: str) -> None:
+        data = body.encode("utf-8", "replace")
+        self.send_response(status)
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        self.send_header("Content-Length", str(len(data)))
+        policy = content_policy(served=True) if kind == "text/html" else "default-src 'none'"
+        self.send_header("Content-Security-Policy", policy + "; frame-ancestors 'none'")
+        for name, value in _HEADERS.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """A bare sentence for what never got as far as a method: nothing of the request is repeated."""
+        status = HTTPStatus(code)
+        self.close_connection = True
+        if status is HTTPStatus.NOT_IMPLEMENTED:
+            status = HTTPStatus.METHOD_NOT_ALLOWED
+        self._send(status, "text/plain", status.phrase)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Keeps quiet: the terminal shows what was decided, not what was asked."""
+
+
+def _answers(message: dict[str, Any]) -> tuple[int, Any]:
+    base = message.get("base")
+    if set(message) != {"base", "answers"} or not isinstance(base, int):
+        raise PlanError("this is no message of this page. Open the review again.")
+    return base, decode_answers(message["answers"])
