@@ -186,36 +186,16 @@ def _global(words: str) -> Global:
 
 
 def _fill(entries: dict[Any, Any], things: list[Any]) -> None:
-    for key, value in zip(things[::2], things[1::2], strict=True):
-        # Hashing a tuple in a tuple in a tuple … overflows the stack of the process; no weight is called so.
-        if isinstance(key, (str, int, bytes, float)):
-            entries[key] = value
+    pairs = zip(things[::2], things[1::2], strict=True)
+    # Hashing a tuple in a tuple in a tuple … overflows the stack of the process; no weight is called so.
+    entries.update((key, value) for key, value in pairs if isinstance(key, (str, int, bytes, float)))
 
 
-_PUSHED = frozenset(  # fmt: skip
-    (
-        "INT",
-        "BININT",
-        "BININT1",
-        "BININT2",
-        "LONG",
-        "LONG1",
-        "LONG4",
-        "FLOAT",
-        "BINFLOAT",
-        "STRING",
-        "BINSTRING",
-        "SHORT_BINSTRING",
-        "UNICODE",
-        "SHORT_BINUNICODE",
-        "BINUNICODE",
-        "BINUNICODE8",
-        "BINBYTES",
-        "SHORT_BINBYTES",
-        "BINBYTES8",
-        "BYTEARRAY8",
-    )
-)
+_PUSHED = {
+    "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
+    "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8",
+    "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
+}  # fmt: skip
 _IGNORED = frozenset({"PROTO", "FRAME", "STOP"})
 _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "NONE": lambda m, _: m.push(None),

@@ -19,8 +19,8 @@ _STORAGES = {
 }  # fmt: skip
 # PyTorch's names of dtypes that are not TensorFlow's as well.
 _WORDS = {
-    "double": "float64", "float": "float32", "half": "float16", "cfloat": "complex64", "cdouble": "complex128",
-    "long": "int64", "int": "int32", "short": "int16",
+    "double": "float64", "float": "float32", "half": "float16", "long": "int64", "int": "int32",
+    "short": "int16", "cfloat": "complex64", "cdouble": "complex128",
 }  # fmt: skip
 
 # What a module or an instance keeps its tensors in is no part of the names that `state_dict` gives them.

@@ -52,7 +52,7 @@ class _Entry:
     end: int
 
 
-def matches(path: Path, head: bytes) -> bool:
+def matches(_path: Path, head: bytes) -> bool:
     """Whether the file begins with a plausible header length and a JSON object."""
     return len(head) >= 10 and head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= _HEADER
 

@@ -34,7 +34,7 @@ class Strided:
 
     @property
     def extent(self) -> int:
-        """Elements of the storage from the array's first to its last. Raises ValueError when outside of it."""
+        """Elements of the storage from the array's first to its last; ValueError if not all there."""
         count = 1
         for axis in self.shape:
             count *= axis

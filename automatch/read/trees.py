@@ -33,7 +33,7 @@ _COLLECTIONS = frozenset({"params", "batch_stats"})
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """An array in a tree: the keys that lead to it, what it is, what reads it, whether an optimizer has it."""
+    """An array in a tree: the keys that lead to it, what it is, what reads it, if an optimizer's."""
 
     path: Path
     shape: Shape
