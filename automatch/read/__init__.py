@@ -29,6 +29,7 @@ class _Reader(Protocol):
 _READERS = (
     "listing",
     "checkpoint",
+    "meta",
 )
 
 

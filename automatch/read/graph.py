@@ -1,0 +1,214 @@
+"""A TensorFlow graph as nodes and edges, read from the bytes of a GraphDef; attributes are decoded when asked for.
+
+Format: tensorflow/core/framework/{graph,node_def,attr_value,function}.proto.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+from automatch.read import wire
+from automatch.read.tensor_proto import TensorSpan, read_shape, tensor_span
+from automatch.tensor import Shape
+
+__all__ = ["Edge", "Graph", "Node", "read_graph"]
+
+# A graph of ten million nodes would be fifty times the largest that people train.
+_MAX_NODES = 10_000_000
+
+Edge = tuple[int, int]
+"""Index of a node, and the number of its input or output."""
+
+
+class Node(NamedTuple):
+    """One operation; a tuple because there may be many. It lies at start:end of the file, with its attributes."""
+
+    name: str
+    op: str
+    inputs: list[str]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes in the order of the file, which is the order in which they were created.
+
+    data: the bytes that the nodes were read from; functions: where in them the bodies of functions
+    lie, by name; bodies: those that have been read already.
+    """
+
+    data: bytes
+    nodes: list[Node]
+    functions: dict[str, tuple[int, int]]
+    bodies: dict[str, FunctionBody] = field(default_factory=dict)
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Index of each node by name."""
+        return {node.name: i for i, node in enumerate(self.nodes)}
+
+    @cached_property
+    def sources(self) -> list[list[Edge]]:
+        """For each node, in the order of its inputs, the node and output that feeds it; control inputs left out.
+
+        An input from a node that is not there is (-1, 0).
+        """
+        index = self.index
+        found = []
+        for node in self.nodes:
+            edges = []
+            for name in node.inputs:
+                source = index.get(name)
+                if source is not None:
+                    edges.append((source, 0))
+                elif name[:1] != "^":
+                    head, _, port = name.rpartition(":")
+                    edges.append(
+                        (index.get(head.partition(":")[0], -1), int(port) if port.isdecimal() else 0)
+                    )
+            found.append(edges)
+        return found
+
+    @cached_property
+    def consumers(self) -> list[list[Edge]]:
+        """For each node the nodes that read it, with the number of the input they read it by."""
+        found: list[list[Edge]] = [[] for _ in self.nodes]
+        for i, edges in enumerate(self.sources):
+            for slot, (source, _) in enumerate(edges):
+                if source >= 0:
+                    found[source].append((i, slot))
+        return found
+
+    def attribute(self, node: Node, name: str) -> tuple[int, int] | None:
+        """Where the value of an attribute lies, or None where the node has it not."""
+        wanted = name.encode()
+        for tag, at, end in wire.fields(self.data, node.start, node.end):
+            # An entry of the map starts with its key: tag, length, bytes.
+            if tag == 0x2A and self.data[at + 2 : at + 2 + self.data[at + 1]] == wanted:
+                _, start, stop = wire.map_entry(self.data, at, end)
+                return start, stop
+        return None
+
+    def number(self, node: Node, name: str) -> int | None:
+        """An attribute that is an integer, a boolean or a dtype."""
+        place = self.attribute(node, name)
+        for tag, value, _ in wire.fields(self.data, *place) if place else ():
+            if tag in (0x18, 0x28, 0x30):
+                return value
+        return None
+
+    def text(self, node: Node, name: str) -> str | None:
+        """An attribute that is a string, or the name of a function."""
+        place = self.attribute(node, name)
+        for tag, first, last in wire.fields(self.data, *place) if place else ():
+            if tag == 0x12:
+                return wire.text(self.data, first, last)
+            if tag == 0x52:
+                names = [
+                    wire.text(self.data, a, b) for t, a, b in wire.fields(self.data, first, last) if t == 0x0A
+                ]
+                return names[0] if names else None
+        return None
+
+    def shape(self, node: Node, name: str = "shape") -> Shape | None:
+        """An attribute that is a shape, None where it leaves the rank open. Raises ValueError for an absurd one."""
+        place = self.attribute(node, name)
+        for tag, first, last in wire.fields(self.data, *place) if place else ():
+            if tag == 0x3A:
+                return read_shape(self.data, first, last)
+        return None
+
+    def constant(self, node: Node) -> TensorSpan | None:
+        """The tensor that a Const node holds."""
+        place = self.attribute(node, "value")
+        for tag, first, last in wire.fields(self.data, *place) if place else ():
+            if tag == 0x42:
+                return tensor_span(self.data, first, last)
+        return None
+
+    def body(self, name: str) -> FunctionBody | None:
+        """The body of a function of the graph's library."""
+        place = self.functions.get(name)
+        if place and name not in self.bodies:
+            self.bodies[name] = _read_body(self, *place)
+        return self.bodies.get(name)
+
+
+@dataclass(frozen=True)
+class FunctionBody:
+    """The nodes of a function, and the names of its arguments, which its nodes read like nodes."""
+
+    graph: Graph
+    arguments: list[str]
+
+
+def read_graph(data: bytes, at: int = 0, end: int | None = None) -> Graph:
+    """The GraphDef in data[at:end]. Raises ValueError where the bytes are none."""
+    nodes: list[Node] = []
+    functions: dict[str, tuple[int, int]] = {}
+    for tag, first, last in wire.fields(data, at, end):
+        if tag == 0x0A:
+            nodes.append(_node(data, first, last))
+            if len(nodes) > _MAX_NODES:
+                raise ValueError(f"a graph of more than {_MAX_NODES} nodes")
+        elif tag == 0x12:
+            functions |= _library(data, first, last)
+    return Graph(data, nodes, functions)
+
+
+def _node(data: bytes, at: int, end: int) -> Node:
+    name = op = ""
+    inputs: list[str] = []
+    start = at
+    # The loop of `wire.fields` for the one message that there are so many of: it takes a third of the time.
+    while at < end:
+        tag, length = data[at], data[at + 1]
+        at += 2
+        if tag & 7 != 2 or tag > 127:
+            raise ValueError("a node with a field of unknown kind")
+        if length > 127:
+            length, at = wire.varint(data, at - 1, end)
+        first, at = at, at + length
+        if at > end:
+            raise ValueError("a field reaches beyond its message")
+        if tag == 0x1A:
+            inputs.append(str(data[first:at], "utf-8"))
+        elif tag == 0x0A:
+            name = str(data[first:at], "utf-8")
+        elif tag == 0x12:
+            op = str(data[first:at], "utf-8")
+    return Node(name, op, inputs, start, end)
+
+
+def _library(data: bytes, at: int, end: int) -> dict[str, tuple[int, int]]:
+    """Name of each function, and where it lies."""
+    found = {}
+    for tag, first, last in wire.fields(data, at, end):
+        if tag == 0x0A:
+            signature = next(((a, b) for t, a, b in wire.fields(data, first, last) if t == 0x0A), (0, 0))
+            name = next((wire.text(data, a, b) for t, a, b in wire.fields(data, *signature) if t == 0x0A), "")
+            found[name] = first, last
+    return found
+
+
+def _read_body(graph: Graph, at: int, end: int) -> FunctionBody:
+    data = graph.data
+    nodes = []
+    arguments: list[str] = []
+    for tag, first, last in wire.fields(data, at, end):
+        if tag == 0x0A:
+            arguments = list(_arguments(data, first, last))
+        elif tag == 0x1A:
+            nodes.append(_node(data, first, last))
+    places = [Node(name, "_Arg", [], at, at) for name in arguments]
+    return FunctionBody(Graph(data, places + nodes, graph.functions, graph.bodies), arguments)
+
+
+def _arguments(data: bytes, at: int, end: int) -> Iterator[str]:
+    for tag, first, last in wire.fields(data, at, end):
+        if tag == 0x12:
+            yield next((wire.text(data, a, b) for t, a, b in wire.fields(data, first, last) if t == 0x0A), "")

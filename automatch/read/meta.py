@@ -1,0 +1,145 @@
+"""Graphs on disk: a MetaGraphDef (`.meta`) or a plain GraphDef, and the variables in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from automatch.read import wire
+from automatch.read.dataflow import Flow, describe_flow
+from automatch.read.files import damage_as_error, read_whole
+from automatch.read.graph import Graph, read_graph
+from automatch.read.graph_slots import find_slots
+from automatch.read.graph_variables import Collections, Variable, find_variables, read_collections
+from automatch.read.saver_keys import find_saver_keys
+from automatch.read.slices import check_cover
+from automatch.tensor import Listing, Part, Tensor
+
+__all__ = ["MetaGraph", "listing_of", "matches", "parse", "read"]
+
+# Protocol buffers themselves end at 2 GiB.
+_LIMIT = 2**31
+
+
+@dataclass(frozen=True)
+class MetaGraph:
+    """A graph with its collections; a plain GraphDef has none."""
+
+    graph: Graph
+    collections: Collections
+
+
+def matches(_path: Path, head: bytes) -> bool:
+    """Whether the first bytes are those of a MetaGraphDef or a GraphDef: a message in field 1 or 2."""
+    return head[:1] in (b"\x0a", b"\x12") and _looks_like_message(head)
+
+
+def read(path: Path) -> Listing:
+    """The listing of the variables of a graph, in order of creation. Raises UnreadableFile."""
+    data = read_whole(path, _LIMIT)
+    with damage_as_error(path, "graph"):
+        meta = parse(data)
+        return listing_of(meta, str(path))
+
+
+def _looks_like_message(head: bytes) -> bool:
+    """Whether the first field of a message announces another message or a name, not text that begins with a newline."""
+    try:
+        length, at = wire.varint(head, 1, len(head))
+    except ValueError:
+        return False
+    return length > 0 and head[at : at + 1] in (b"\x0a", b"\x12", b"\x22", b"\x2a", b"\x30")
+
+
+def parse(data: bytes) -> MetaGraph:
+    """The graph in the bytes of a MetaGraphDef or a GraphDef. Raises ValueError where they hold neither."""
+    found = list(wire.fields(data))
+    if _is_graph_def(data, found):
+        graph, collections = read_graph(data), Collections()
+    else:
+        body = next(((first, last) for tag, first, last in found if tag == 0x12), (0, 0))
+        graph = read_graph(data, *body)
+        collections = read_collections(data, [(first, last) for tag, first, last in found if tag == 0x22])
+    if not graph.nodes:
+        raise ValueError("it holds no nodes")
+    return MetaGraph(graph, collections)
+
+
+def _is_graph_def(data: bytes, found: list[wire.Field]) -> bool:
+    """Whether field 1 holds nodes, which have an op's name in field 2, or what a MetaGraphDef says of itself."""
+    firsts = [(first, last) for tag, first, last in found if tag == 0x0A]
+    if len(firsts) != 1:
+        return bool(firsts)
+    op = next((data[a:b] for tag, a, b in wire.fields(data, *firsts[0]) if tag == 0x12), b"\x0a")
+    return op[:1].isalpha() or op[:1] == b"_"
+
+
+def listing_of(meta: MetaGraph, path: str | None) -> Listing:
+    """The variables of a graph with all the evidence that it holds; pieces of partitioned ones are joined.
+
+    Raises ValueError for a graph that contradicts itself.
+    """
+    variables, left_out = find_variables(meta.graph, meta.collections)
+    keys = find_saver_keys(meta.graph)
+    notes = []
+    if left_out:
+        notes.append(
+            f"{left_out} local variables (metrics, counters of the input) are left out: no Saver restores them."
+        )
+    if not variables:
+        notes.append("The graph has no variables.")
+    return Listing(
+        tuple(_joined(_tensors(meta.graph, variables), variables)),
+        format="tf-meta" if meta.collections.variables else "tf-graph",
+        order="creation",
+        path=path,
+        notes=tuple(notes),
+        saveables=tuple(key.key for key in keys if key.variable is None),
+    )
+
+
+def _tensors(graph: Graph, variables: list[Variable]) -> list[Tensor]:
+    flow = Flow(graph)
+    slots = find_slots(flow, variables)
+    tensors = []
+    for place, variable in enumerate(variables):
+        slot = slots.get(place)
+        tensors.append(
+            Tensor(
+                variable.name,
+                variable.shape,
+                variable.dtype,
+                variable.trainable,
+                _whole_name(variables[slot.owner]) if slot else None,
+                slot.kind if slot else None,
+                dataflow=describe_flow(flow, variable),
+            )
+        )
+    return tensors
+
+
+def _whole_name(variable: Variable) -> str:
+    return variable.slice_info.full_name if variable.slice_info else variable.name
+
+
+def _joined(tensors: list[Tensor], variables: list[Variable]) -> list[Tensor]:
+    """The tensors with the pieces of each partitioned variable as one, in the place of its first piece."""
+    groups: dict[str, list[int]] = {}
+    for i, variable in enumerate(variables):
+        groups.setdefault(_whole_name(variable), []).append(i)
+    return [
+        _join(name, [tensors[i] for i in group], [variables[i] for i in group])
+        for name, group in groups.items()
+    ]
+
+
+def _join(name: str, tensors: list[Tensor], variables: list[Variable]) -> Tensor:
+    infos = [variable.slice_info for variable in variables]
+    first = infos[0]
+    if first is None:
+        return tensors[0]
+    parts = [Part(t.name, info.offset, info.shape) for t, info in zip(tensors, infos, strict=True) if info]
+    check_cover(first.whole, tuple(tuple(zip(part.offset, part.shape, strict=True)) for part in parts))
+    return replace(
+        tensors[0], name=name, shape=first.whole, parts=tuple(sorted(parts, key=lambda part: part.offset))
+    )

@@ -1,0 +1,69 @@
+"""What the Savers of a graph ask a checkpoint for: keys, and the variables that they fill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from automatch.read import wire
+from automatch.read.graph import Graph
+
+__all__ = ["SaverKey", "find_saver_keys"]
+
+_MAX_WALK = 20
+# Inputs before the tensors: file, names, slices; the oldest op had no slices.
+_SAVES = {"SaveV2": 3, "SaveSlices": 3, "Save": 2}
+_VARIABLES = frozenset({"Variable", "VariableV2", "VarHandleOp"})
+
+
+@dataclass(frozen=True, slots=True)
+class SaverKey:
+    """A key of a checkpoint; variable is the name of the variable saved under it, None for what is no variable.
+
+    piece: `whole shape, then start,length of each axis`, as the Saver writes it; empty for a whole tensor.
+    """
+
+    key: str
+    piece: str
+    variable: str | None
+
+
+def find_saver_keys(graph: Graph) -> list[SaverKey]:
+    """The keys that the graph's own Savers write, in their order, each once."""
+    found: dict[tuple[str, str], SaverKey] = {}
+    for i, node in enumerate(graph.nodes):
+        before = _SAVES.get(node.op)
+        if before is None:
+            continue
+        inputs = graph.sources[i]
+        names = _strings(graph, inputs[1][0]) if len(inputs) > 1 else []
+        pieces = _strings(graph, inputs[2][0]) if before > 2 and len(inputs) > 2 else []
+        for k, name in enumerate(names):
+            source = inputs[before + k][0] if before + k < len(inputs) else -1
+            piece = pieces[k] if k < len(pieces) else ""
+            found.setdefault((name, piece), SaverKey(name, piece, _saved_variable(graph, source)))
+    return list(found.values())
+
+
+def _strings(graph: Graph, i: int) -> list[str]:
+    span = graph.constant(graph.nodes[i]) if i >= 0 else None
+    return [] if span is None else list(_string_values(span.data, span.start, span.end))
+
+
+def _string_values(data: bytes, start: int, end: int) -> Iterator[str]:
+    for tag, first, last in wire.fields(data, start, end):
+        if tag == 0x42:
+            yield wire.text(data, first, last)
+
+
+def _saved_variable(graph: Graph, i: int) -> str | None:
+    for _ in range(_MAX_WALK):
+        if i < 0:
+            return None
+        node = graph.nodes[i]
+        if node.op in _VARIABLES:
+            return node.name
+        if node.op not in ("Identity", "ReadVariableOp") or not graph.sources[i]:
+            return None
+        i = graph.sources[i][0][0]
+    return None
