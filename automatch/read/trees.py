@@ -76,10 +76,12 @@ def named(found: Sequence[Leaf], separator: str) -> tuple[list[Tensor], dict[str
     Raises ValueError when two leaves would have one name.
     """
     owners = _owners(found)
-    model = [leaf.path for leaf in found if leaf.path not in owners]
-    wrapper = _wrapper(model)
-    names = {path: separator.join(path[wrapper:]) for path in model}
-    collections = {path[0] for path in model if path}
+    model = [leaf for leaf in found if leaf.path not in owners]
+    # A lone counter beside the model's tree says nothing about it.
+    inner = [leaf.path for leaf in model if leaf.shape or len(leaf.path) > 1]
+    wrapper = _wrapper(inner)
+    names = {leaf.path: separator.join(leaf.path[wrapper:] or leaf.path) for leaf in model}
+    collections = {path[0] for path in inner if path}
     merge = len(collections) > 1 and collections <= _COLLECTIONS
     tensors: list[Tensor] = []
     values: dict[str, Any] = {}
@@ -90,8 +92,10 @@ def named(found: Sequence[Leaf], separator: str) -> tuple[list[Tensor], dict[str
         values[name] = leaf.value
         slot, owner = owners.get(leaf.path, (None, None))
         slot_of = None if owner is None else names[owner]
-        full_name = separator.join(leaf.path[1:]) if merge and slot is None else None
-        tensors.append(Tensor(name, leaf.shape, leaf.dtype, None, slot_of, slot, full_name))
+        full_name, trainable = None, None
+        if merge and slot is None and leaf.path[0] in _COLLECTIONS:
+            full_name, trainable = separator.join(leaf.path[1:]), leaf.path[0] == "params"
+        tensors.append(Tensor(name, leaf.shape, leaf.dtype, trainable, slot_of, slot, full_name))
     return tensors, values
 
 
