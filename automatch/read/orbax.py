@@ -1,4 +1,4 @@
-"""Orbax checkpoints: a directory with the tree in `_METADATA`, and the arrays in Zarr, apart or packed (OCDBT).
+"""Orbax checkpoints: a directory with the tree in `_METADATA`, and arrays in Zarr, apart or packed (OCDBT).
 
 Names, shapes and dtypes of arrays that lie apart are plain JSON. What is packed, and all values, are read by
 tensorstore, which is an optional dependency. (https://orbax.readthedocs.io, https://google.github.io/tensorstore)
