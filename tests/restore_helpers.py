@@ -64,16 +64,14 @@ def checkpoint(folder: Path, values: Mapping[str, np.ndarray], name: str = "old.
 
 def partitioned_checkpoint(folder: Path, values: Mapping[str, np.ndarray], parts: int) -> str:
     """The same, with each tensor partitioned along its first axis."""
+    whole = checkpoint(folder, values, "whole.ckpt")
+    partitioner = tf1.fixed_size_partitioner(parts)
     with tf.Graph().as_default(), tf1.Session() as session:
         for key, value in values.items():
-            tf1.get_variable(
-                key,
-                value.shape,
-                initializer=tf1.constant_initializer(value),
-                partitioner=tf1.fixed_size_partitioner(parts),
-            )
-        session.run(tf1.global_variables_initializer())
-        prefix: str = tf1.train.Saver().save(session, str(folder / "parts.ckpt"), write_meta_graph=False)
+            tf1.get_variable(key, value.shape, partitioner=partitioner)
+        saver = tf1.train.Saver()
+        saver.restore(session, whole)
+        prefix: str = saver.save(session, str(folder / "parts.ckpt"), write_meta_graph=False)
     return prefix
 
 

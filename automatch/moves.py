@@ -1,0 +1,121 @@
+"""A plan's accepted pairs, checked against what is really there, as moves of values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from automatch.errors import RestoreError
+from automatch.plan import Pair, Plan
+from automatch.tensor import Listing, Tensor, short_type
+from automatch.transform import Transform, parse
+
+__all__ = ["Move", "Moves", "collect"]
+
+# As many problems as fit a screen; the rest is counted.
+_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One source tensor on its way into one target variable."""
+
+    source: Tensor
+    target: Tensor
+    transform: Transform
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the source's value, one for an element of unknown width."""
+        return (self.source.size or 0) * _width(self.source.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """What will be restored, and what is left as it is: target name -> why."""
+
+    moves: tuple[Move, ...]
+    left: dict[str, str]
+
+
+def collect(plan: Plan, source: Listing, target: Listing, *, cast: bool, slots: bool, strict: bool) -> Moves:
+    """The moves of a plan's accepted pairs, each checked by name, shape and dtype on both sides.
+
+    cast: pairs that convert to another dtype are wanted. slots: optimizer slots are wanted.
+    strict: a pair that cannot be moved is an error rather than left out.
+
+    Raises:
+        RestoreError: all problems of the accepted pairs together.
+    """
+    left = _undecided(plan)
+    moves: list[Move] = []
+    problems: list[str] = []
+    for pair in plan.accepted:
+        variable = target.by_name.get(pair.target)
+        if not slots and variable is not None and variable.slot_of is not None:
+            left[pair.target] = "an optimizer slot, left by slots=False"
+        elif problem := _problem(pair, source, target):
+            problems.append(problem)
+        elif parse(pair.transform).cast and not cast:
+            left[pair.target] = why = _needs_cast(pair, source)
+            problems += [f"'{pair.target}' {why}"] if strict else []
+        else:
+            moves.append(
+                Move(source.by_name[pair.source], target.by_name[pair.target], parse(pair.transform))
+            )
+    if problems:
+        raise RestoreError(_told(problems))
+    return Moves(tuple(moves), left)
+
+
+def _undecided(plan: Plan) -> dict[str, str]:
+    left = {entry.target: entry.why for entry in plan.unmatched}
+    for pair in plan.pairs:
+        if pair.decision != "accept":
+            left[pair.target] = pair.why or pair.decision
+    return left
+
+
+def _needs_cast(pair: Pair, source: Listing) -> str:
+    return f"needs a cast from {source.by_name[pair.source].dtype} to {pair.dtype}: pass cast=True"
+
+
+def _problem(pair: Pair, source: Listing, target: Listing) -> str:
+    """What keeps an accepted pair from being moved, in words; empty if nothing does."""
+    tensor, variable = source.by_name.get(pair.source), target.by_name.get(pair.target)
+    if tensor is None:
+        return f"the source has no tensor '{pair.source}' for '{pair.target}'"
+    if variable is None:
+        return f"the target has no variable '{pair.target}'"
+    transform = parse(pair.transform)
+    types = f"'{tensor.name}' {short_type(tensor.dtype, tensor.shape)} cannot become"
+    types += f" '{variable.name}' {short_type(variable.dtype, variable.shape)}"
+    if not transform.fits(tensor.shape, variable.shape):
+        return f"{types} by '{transform}'"
+    if tensor.dtype != variable.dtype and not transform.cast:
+        return f"{types} without '+cast' in its transform"
+    return f"{types}: no conversion keeps its meaning" if _meaningless(tensor.dtype, variable.dtype) else ""
+
+
+def _meaningless(dtype: str, wanted: str) -> bool:
+    """True for casts that would lose what a value is: text to numbers, complex to real, numbers to truth."""
+    if dtype == wanted:
+        return False
+    kinds = {"string", "bool", "resource", "variant"}
+    return dtype in kinds or wanted in kinds or (dtype.startswith("complex") > wanted.startswith("complex"))
+
+
+def _told(problems: Collection[str]) -> str:
+    shown = "; ".join(_first(problems))
+    more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+    return f"nothing has changed: {shown}{more}. Correct or reject these pairs."
+
+
+def _first(problems: Collection[str]) -> Iterator[str]:
+    for problem, _ in zip(problems, range(_SHOWN), strict=False):
+        yield problem
+
+
+def _width(dtype: str) -> int:
+    digits = dtype[len(dtype.rstrip("0123456789")) :]
+    return max(int(digits) // 8, 1) if digits else 1

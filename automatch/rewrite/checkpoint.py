@@ -1,0 +1,179 @@
+"""A checkpoint under other names: a new index over the same data shards, and one more for changed values.
+
+old.ckpt.index                       new.ckpt.index                       written: names, shapes, places
+old.ckpt.data-00000-of-00001   ==    new.ckpt.data-00000-of-00002         linked (or copied), not read
+                                     new.ckpt.data-00001-of-00002         transposed, cast: streamed
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+from automatch.moves import Move
+from automatch.read.bundle import Entry, Header, data_path, index_path
+from automatch.read.slices import Extent
+from automatch.read.tf_types import NAME
+from automatch.rewrite.entries import index_bytes
+from automatch.rewrite.progress import Progress
+from automatch.rewrite.stream import byte_chunks, encoded_strings, source_array
+from automatch.shards import Shards, masked
+from automatch.tensor import Listing
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Written", "write_checkpoint"]
+
+COPIED = 16 * 2**20
+
+_NUMBER = {name: number for number, name in NAME.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written: targets whose values changed, data shards linked, and copied."""
+
+    changed: tuple[str, ...]
+    linked: int
+    copied: int
+
+
+def write_checkpoint(
+    place: Path,
+    moves: Sequence[Move],
+    source: Listing,
+    shards: Shards | None,
+    *,
+    copy: bool,
+    progress: Progress,
+) -> Written:
+    """What was written as the checkpoint of the prefix `place`; nothing of that name may stand there.
+
+    shards: the source's data shards; None where it has no index, and all values are streamed.
+
+    Raises:
+        UnreadableFile: a tensor that has to be read is damaged.
+        OSError: a file cannot be written.
+    """
+    kept = [move for move in moves if shards is not None and _is_kept(move, shards)]
+    names = {move.target.name for move in kept}
+    changed = [move for move in moves if move.target.name not in names]
+    old = _used(kept, shards)
+    # A checkpoint has a data shard even if it holds nothing.
+    streams = bool(changed) or not old
+    count = len(old) + streams
+    entries, pieces = _kept_entries(kept, shards, old) if shards is not None else ({}, {})
+    progress.total = sum(move.nbytes for move in changed)
+    paths = [shards.bundle.shards[shard] for shard in old] if shards is not None else []
+    linked = [_link(path, data_path(place, i, count), copy, progress) for i, path in enumerate(paths)]
+    header = Header(count, "little") if shards is None else replace(shards.bundle.header, shards=count)
+    if streams:
+        with open(data_path(place, count - 1, count), "xb") as file:
+            entries |= _stream(file, changed, source, shards, header, progress)
+    index_path(place).write_bytes(index_bytes(header, entries, pieces))
+    return Written(tuple(move.target.name for move in changed), sum(linked), len(linked) - sum(linked))
+
+
+def _is_kept(move: Move, shards: Shards) -> bool:
+    """True where the stored bytes are the target's, whatever its name; its shape too, if not partitioned."""
+    shape = move.source.shape or ()
+    if move.source.dtype != move.target.dtype or move.transform.moves_values(shape):
+        return False
+    return not shards.bundle.entries[move.source.name].slices or not move.transform.steps
+
+
+def _used(kept: Sequence[Move], shards: Shards | None) -> list[int]:
+    """The numbers of the data shards that hold bytes of the kept tensors."""
+    if shards is None:
+        return []
+    names = {move.source.name for move in kept}
+    whole = {shards.bundle.entries[name].shard for name in names if not shards.bundle.entries[name].slices}
+    return sorted(whole | {piece.shard for (name, _), piece in shards.bundle.pieces.items() if name in names})
+
+
+def _kept_entries(
+    kept: Sequence[Move], shards: Shards, old: Sequence[int]
+) -> tuple[dict[str, Entry], dict[tuple[str, Extent], Entry]]:
+    """Entries and pieces of the kept tensors under their new names, in the new numbers of their shards."""
+    entries: dict[str, Entry] = {}
+    pieces: dict[tuple[str, Extent], Entry] = {}
+    numbers = {shard: new for new, shard in enumerate(old)}
+    for move in kept:
+        entry = shards.bundle.entries[move.source.name]
+        if entry.slices:
+            entries[move.target.name] = entry
+        else:
+            entries[move.target.name] = entry._replace(shape=_shape(move), shard=numbers[entry.shard])
+        for extent in entry.slices:
+            piece = shards.bundle.pieces[move.source.name, extent]
+            pieces[move.target.name, extent] = piece._replace(shard=numbers[piece.shard])
+    return entries, pieces
+
+
+def _shape(move: Move) -> tuple[int, ...]:
+    shape = move.target.shape
+    if shape is None or any(axis < 0 for axis in shape):
+        return move.source.shape or ()
+    return shape
+
+
+def _link(old: Path, new: Path, copy: bool, progress: Progress) -> bool:
+    """Whether the file could be linked; else it has been copied."""
+    if not copy:
+        try:
+            # The file itself, not a symbolic link to it, which would dangle when the old one is moved.
+            os.link(os.path.realpath(old), new)
+        except OSError:
+            # Another file system, or one without links.
+            pass
+        else:
+            return True
+    progress.total += old.stat().st_size
+    with open(old, "rb") as source, open(new, "xb") as target:
+        while chunk := source.read(COPIED):
+            target.write(chunk)
+            progress.step(len(chunk))
+    return False
+
+
+def _stream(
+    file: BinaryIO,
+    moves: Sequence[Move],
+    source: Listing,
+    shards: Shards | None,
+    header: Header,
+    progress: Progress,
+) -> dict[str, Entry]:
+    """The entries of the moves' targets, whose values have been written to the file, the last shard."""
+    entries = {}
+    for move in moves:
+        array = source_array(move, source, shards)
+        offset = file.tell()
+        crc = _write(file, move, array, header.endian, progress)
+        place = (header.shards - 1, offset, file.tell() - offset, crc)
+        entries[move.target.name] = Entry(_NUMBER[move.target.dtype], _shape(move), *place)
+    file.flush()
+    os.fsync(file.fileno())
+    return entries
+
+
+def _write(
+    file: BinaryIO, move: Move, array: np.ndarray, endian: Literal["little", "big"], progress: Progress
+) -> int:
+    """The masked checksum of the bytes written."""
+    import google_crc32c
+
+    if move.target.dtype == "string":
+        data, mark = encoded_strings(move.transform.view(array).reshape(-1), endian)
+        file.write(data)
+        return mark
+    crc = 0
+    for chunk in byte_chunks(move, array, endian):
+        crc = google_crc32c.extend(crc, chunk)
+        file.write(chunk.data)
+        progress.step(chunk.nbytes)
+    return masked(crc)

@@ -1,0 +1,172 @@
+"""The call behind `automatch apply`."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from automatch.errors import PlanError, RestoreError, UnwritableFile
+from automatch.files import reason
+from automatch.moves import collect
+from automatch.plan import Pair, Plan, Unmatched
+from automatch.read import read
+from automatch.rewrite.checkpoint import write_checkpoint
+from automatch.rewrite.progress import Progress, Report
+from automatch.shards import shards_of
+from automatch.tensor import Listing, Tensor
+
+__all__ = ["Rewritten", "apply"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """What `apply` wrote; `str()` is one line.
+
+    path: the prefix of the checkpoint. written: the target names in it. changed: those among them whose
+    values had to be written anew. missing: target names that it does not hold. linked, copied: data shards.
+    """
+
+    path: Path
+    written: tuple[str, ...]
+    changed: tuple[str, ...]
+    missing: tuple[str, ...]
+    linked: int
+    copied: int
+
+    def __str__(self) -> str:
+        parts = [f"wrote {len(self.written)} tensors to '{self.path}'"]
+        for count, what in ((self.linked, "linked"), (self.copied, "copied")):
+            if count:
+                parts.append(f"{count} data shard{'s' if count > 1 else ''} {what}")
+        if self.changed:
+            parts.append(f"{len(self.changed)} tensors with changed values")
+        if self.missing:
+            parts.append(f"{len(self.missing)} variables of the target are not in it")
+        return "automatch: " + "; ".join(parts)
+
+
+def apply(
+    plan: Plan | str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    source: Any = None,
+    copy: bool = False,
+    force: bool = False,
+    skip_undecided: bool = False,
+    progress: Report | None = None,
+) -> Rewritten:
+    """What was written: a checkpoint `out` with the accepted pairs under the target's names.
+
+    An unmodified Saver of the target restores it. Where only names change, the data shards are hard links to
+    the source's; changed values stream into one more.
+
+    source: where the values are, if no longer where the plan says.
+    copy: copy the data shards. force: replace what is there. skip_undecided: leave undecided pairs out.
+    progress: called with bytes done and bytes in all.
+
+    Raises:
+        PlanError: pairs are undecided. PlanIsStale: the source is not the one of the plan.
+        UnreadableFile: the source is missing or damaged. RestoreError: a pair cannot be carried out.
+        UnwritableFile: `out` stands already or cannot be written. What stood there is as it was.
+    """
+    agreed = plan if isinstance(plan, Plan) else Plan.load(plan)
+    _check_decided(agreed, skip_undecided=skip_undecided)
+    listing = _listing(agreed, source)
+    moves = collect(agreed, listing, _targets(agreed), cast=True, slots=True, strict=True).moves
+    place = _free(Path(out), force=force)
+    with _moved_into_place(place) as folder:
+        written = write_checkpoint(
+            folder / place.name, moves, listing, shards_of(listing), copy=copy, progress=Progress(progress)
+        )
+    names = tuple(move.target.name for move in moves)
+    missing = tuple(t.name for t in _targets(agreed).tensors if t.name not in set(names))
+    return Rewritten(place, names, written.changed, missing, written.linked, written.copied)
+
+
+def _check_decided(plan: Plan, *, skip_undecided: bool) -> None:
+    waiting = [pair.target for pair in plan.pairs if pair.decision == "undecided"]
+    if waiting and not skip_undecided:
+        raise PlanError(
+            f"{len(waiting)} pairs of the plan are undecided, '{waiting[0]}' for one. "
+            "Decide them with 'automatch review', or leave them out with --skip-undecided."
+        )
+
+
+def _listing(plan: Plan, source: Any) -> Listing:
+    if source is None and plan.source.path is None:
+        raise PlanError("the plan does not say where its source lies. Name it with --source.")
+    listing = read(plan.source.path if source is None else source)
+    plan.check(source=listing)
+    if listing.values is None:
+        why = " ".join(listing.notes) or "It holds names only."
+        raise RestoreError(f"'{listing.path or listing.format}' has no values to write. {why}")
+    return listing
+
+
+def _targets(plan: Plan) -> Listing:
+    """The target as far as the plan knows it."""
+    entries: tuple[Pair | Unmatched, ...] = (*plan.pairs, *plan.unmatched)
+    return Listing(tuple(Tensor(entry.target, entry.shape, entry.dtype) for entry in entries))
+
+
+def _free(out: Path, *, force: bool) -> Path:
+    """The prefix to write. Raises UnwritableFile where something stands there."""
+    place = out.with_name(out.name.removesuffix(".index"))
+    if not place.name or not place.parent.is_dir():
+        raise UnwritableFile(f"'{place.parent}' is no folder. Make it first, or name another place with -o.")
+    standing = _files(place.parent, place.name)
+    if standing and not force:
+        raise UnwritableFile(
+            f"'{standing[0]}' stands already. Name another place with -o, or replace it with --force."
+        )
+    return place
+
+
+def _files(folder: Path, name: str) -> list[Path]:
+    """The files of the checkpoint of a name, the index first."""
+    shard = re.compile(re.escape(name) + r"\.(index|data-\d{5,}-of-\d{5,})")
+    return sorted((path for path in folder.iterdir() if shard.fullmatch(path.name)), reverse=True)
+
+
+@contextmanager
+def _moved_into_place(place: Path) -> Iterator[Path]:
+    """A folder beside the place, whose files come to stand there together when the block ends well.
+
+    What stood there is set aside, and back if anything fails; the index goes first and comes last, so that
+    at no time an index stands over other data than its own.
+    """
+    folder = place.parent / f".{place.name[:100]}.{secrets.token_hex(6)}.tmp"
+    aside = folder / "aside"
+    try:
+        aside.mkdir(parents=True)
+        yield folder
+        _exchange(place, folder, aside)
+    except OSError as error:
+        raise UnwritableFile(
+            f"cannot write '{place}': {reason(error)}. Name another place with -o, or make room there."
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _exchange(place: Path, folder: Path, aside: Path) -> None:
+    placed: list[Path] = []
+    try:
+        for path in _files(place.parent, place.name):
+            path.rename(aside / path.name)
+        for path in reversed(_files(folder, place.name)):
+            placed.append(place.parent / path.name)
+            path.rename(placed[-1])
+    except BaseException:
+        for path in reversed(placed):
+            path.unlink(missing_ok=True)
+        for path in reversed(_files(aside, place.name)):
+            path.rename(place.parent / path.name)
+        raise

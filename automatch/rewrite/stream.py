@@ -1,0 +1,78 @@
+"""Values on their way into a file: as bytes of the target, in pieces of bounded size."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Literal
+
+from automatch.moves import Move
+from automatch.shards import Shards, masked
+from automatch.tensor import Listing
+from automatch.transform import numpy_dtype
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["byte_chunks", "encoded_strings", "source_array"]
+
+CHUNK = 32 * 2**20
+
+
+def source_array(move: Move, source: Listing, shards: Shards | None) -> np.ndarray:
+    """The verified value of a move's source: the mapped file where that can be, which takes no memory.
+
+    Raises UnreadableFile for damaged bytes.
+    """
+    name = move.source.name
+    if shards is not None:
+        shards.verify(name)
+        mapped = shards.mapped(name)
+        if mapped is not None:
+            return mapped
+    assert source.values is not None
+    return source.values(name)
+
+
+def byte_chunks(move: Move, array: np.ndarray, endian: str = "little") -> Iterator[np.ndarray]:
+    """The bytes of the target's value in row-major order, as arrays of at most some 32 MB."""
+    import numpy as np
+
+    dtype = numpy_dtype(move.target.dtype)
+    for block in _blocks(move.transform.view(array)):
+        values = np.ascontiguousarray(block, dtype=dtype)
+        if endian != "little":
+            values = values.byteswap()
+        yield values.reshape(-1).view(np.uint8)
+
+
+def _blocks(view: np.ndarray) -> Iterator[np.ndarray]:
+    """Parts of an array whose row-major values, one part after the other, are those of the whole."""
+    if view.nbytes <= CHUNK or view.ndim == 0:
+        yield view
+        return
+    rows = CHUNK // (view.nbytes // len(view))
+    if rows == 0:
+        for row in view:
+            yield from _blocks(row)
+    else:
+        for start in range(0, len(view), rows):
+            yield view[start : start + rows]
+
+
+def encoded_strings(values: Iterable[bytes], endian: Literal["little", "big"]) -> tuple[bytes, int]:
+    """The bytes of a string tensor as a data shard holds them, and their masked checksum.
+
+    Lengths as varints, a checksum of the lengths as fixed integers, then the strings.
+    """
+    import google_crc32c
+
+    from automatch.rewrite.table import varint
+
+    strings = list(values)
+    order = "<" if endian == "little" else ">"
+    fixed = b"".join(struct.pack(order + ("I" if len(s) < 2**32 else "Q"), len(s)) for s in strings)
+    mark = struct.pack(order + "I", masked(google_crc32c.value(fixed)))
+    body = b"".join(strings)
+    crc = google_crc32c.value(fixed + mark + body)
+    return b"".join(varint(len(s)) for s in strings) + mark + body, masked(crc)

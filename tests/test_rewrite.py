@@ -1,0 +1,257 @@
+"""apply: a checkpoint under the target's names, that TensorFlow reads without knowing of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from automatch.errors import PlanError, PlanIsStale, UnreadableFile, UnwritableFile
+from automatch.plan import Plan
+from automatch.read import read
+from automatch.read.table import rows
+from automatch.rewrite import apply
+from automatch.rewrite.table import table
+from automatch.tensor import Listing, Tensor
+from restore_helpers import checkpoint, partitioned_checkpoint, plan_of, random_values, tf1
+
+VALUES = {
+    **random_values({"old/w": (4, 3), "old/b": (3,), "old/emb": (6, 2)}),
+    "step": np.int64(7),
+    "words": np.array([b"a", b"", b"long" * 100], dtype=object),
+    "flag": np.array([True, False]),
+    "half": np.arange(3, dtype=np.float16),
+}
+
+
+def plan_for(prefix: str, pairs: Mapping[str, str | tuple[str, str]], decision: str = "accept") -> Plan:
+    """A plan whose targets have the shapes and dtypes that the transforms give, as far as a name tells."""
+    source = read(prefix)
+    tensors = []
+    for name, pair in pairs.items():
+        given_name, transform = (pair, "identity") if isinstance(pair, str) else pair
+        tensor = source.by_name[given_name]
+        shape = tensor.shape or ()
+        shape = {"transpose:1,0": shape[::-1], "reshape": (int(np.prod(shape)),)}.get(
+            transform.removesuffix("+cast"), shape
+        )
+        tensors.append(Tensor(name, shape, "float32" if transform.endswith("cast") else tensor.dtype))
+    return plan_of(source, Listing((*tensors, Tensor("head", (9,), "float32"))), pairs, decision)
+
+
+def loaded(prefix: str | Path) -> dict[str, np.ndarray]:
+    reader = tf.train.load_checkpoint(str(prefix))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def test_a_rename_links_the_data_and_tensorflow_reads_every_dtype(tmp_path: Path) -> None:
+    prefix = checkpoint(tmp_path, VALUES)
+    written = apply(plan_for(prefix, {f"new/{name}": name for name in VALUES}), tmp_path / "new.ckpt")
+    found = loaded(tmp_path / "new.ckpt")
+    assert set(found) == {f"new/{name}" for name in VALUES}
+    for name, value in VALUES.items():
+        np.testing.assert_array_equal(found[f"new/{name}"], value)
+    assert Path(f"{prefix}.data-00000-of-00001").samefile(f"{tmp_path}/new.ckpt.data-00000-of-00001")
+    assert (written.linked, written.copied, written.changed, written.missing) == (1, 0, (), ("head",))
+
+
+def test_changed_values_go_to_one_more_shard_and_the_rest_stays_linked(tmp_path: Path) -> None:
+    prefix = checkpoint(tmp_path, VALUES)
+    pairs = {"t": ("old/w", "transpose:1,0"), "flat": ("old/emb", "reshape"),
+             "wide": ("half", "identity+cast"), "b": "old/b", "again": "old/b"}  # fmt: skip
+    written = apply(plan_for(prefix, pairs), tmp_path / "new.ckpt")
+    found = loaded(tmp_path / "new.ckpt")
+    np.testing.assert_array_equal(found["t"], VALUES["old/w"].T)
+    np.testing.assert_array_equal(found["flat"], VALUES["old/emb"].ravel())
+    np.testing.assert_array_equal(found["wide"], np.arange(3, dtype=np.float32))
+    np.testing.assert_array_equal(found["b"], VALUES["old/b"])
+    np.testing.assert_array_equal(found["again"], VALUES["old/b"])
+    assert set(written.changed) == {"t", "wide"}
+    names = sorted(path.name for path in tmp_path.glob("new.ckpt*"))
+    assert names == ["new.ckpt.data-00000-of-00002", "new.ckpt.data-00001-of-00002", "new.ckpt.index"]
+
+
+def test_an_unmodified_saver_restores_the_result(tmp_path: Path) -> None:
+    prefix = checkpoint(tmp_path, VALUES)
+    apply(
+        plan_for(prefix, {"net/w": ("old/w", "transpose:1,0"), "net/emb": "old/emb"}), tmp_path / "new.ckpt"
+    )
+    with tf.Graph().as_default(), tf1.Session() as session:
+        w = tf1.get_variable("net/w", [3, 4])
+        emb = tf1.get_variable("net/emb", [6, 2], partitioner=tf1.fixed_size_partitioner(3))
+        tf1.train.Saver().restore(session, str(tmp_path / "new.ckpt"))
+        np.testing.assert_array_equal(session.run(w), VALUES["old/w"].T)
+        np.testing.assert_array_equal(session.run(emb.as_tensor()), VALUES["old/emb"])
+
+
+def test_partitioned_tensors_are_renamed_with_their_slices_or_joined_where_they_change(
+    tmp_path: Path,
+) -> None:
+    values = random_values({"emb": (7, 2), "other": (4, 2)})
+    prefix = partitioned_checkpoint(tmp_path, values, parts=3)
+    written = apply(
+        plan_for(prefix, {"new/emb": "emb", "t": ("other", "transpose:1,0")}), tmp_path / "new.ckpt"
+    )
+    found = loaded(tmp_path / "new.ckpt")
+    np.testing.assert_array_equal(found["new/emb"], values["emb"])
+    np.testing.assert_array_equal(found["t"], values["other"].T)
+    assert written.changed == ("t",)
+
+
+def test_strings_are_transposed_too(tmp_path: Path) -> None:
+    words = np.array([[b"a", b"bb" * 90, b""], [b"d", b"\xff\x00", b"f"]], dtype=object)
+    prefix = checkpoint(tmp_path, {"words": words})
+    apply(plan_for(prefix, {"t": ("words", "transpose:1,0")}), tmp_path / "new.ckpt")
+    np.testing.assert_array_equal(loaded(tmp_path / "new.ckpt")["t"], words.T)
+
+
+def test_values_larger_than_a_chunk_stream_in_several(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("automatch.rewrite.stream.CHUNK", 64)
+    values = random_values({"w": (5, 7, 3)})
+    prefix = checkpoint(tmp_path, values)
+    steps: list[tuple[int, int]] = []
+    target = Listing((Tensor("t", (3, 5, 7), "float32"),))
+    plan = plan_of(read(prefix), target, {"t": ("w", "transpose:2,0,1")})
+    apply(plan, tmp_path / "new.ckpt", progress=lambda done, total: steps.append((done, total)))
+    np.testing.assert_array_equal(loaded(tmp_path / "new.ckpt")["t"], values["w"].transpose(2, 0, 1))
+    assert len(steps) > 5
+    assert steps[-1] == (5 * 7 * 3 * 4, 5 * 7 * 3 * 4)
+
+
+def test_copy_makes_the_result_independent(tmp_path: Path) -> None:
+    prefix = checkpoint(tmp_path, VALUES)
+    written = apply(plan_for(prefix, {"b": "old/b"}), tmp_path / "new.ckpt", copy=True)
+    assert not Path(f"{prefix}.data-00000-of-00001").samefile(f"{tmp_path}/new.ckpt.data-00000-of-00001")
+    assert (written.linked, written.copied) == (0, 1)
+
+
+def test_another_file_system_or_a_symbolic_link_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = checkpoint(tmp_path, VALUES)
+    plan = plan_for(prefix, {"b": "old/b"})
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert apply(plan, tmp_path / "new.ckpt").copied == 1
+    np.testing.assert_array_equal(loaded(tmp_path / "new.ckpt")["b"], VALUES["old/b"])
+
+
+def test_nothing_is_overwritten_without_force_and_everything_with_it(tmp_path: Path) -> None:
+    prefix = checkpoint(tmp_path, VALUES)
+    out = checkpoint(tmp_path, {"x": np.ones(2, np.float32)}, "new.ckpt")
+    plan = plan_for(prefix, {"t": ("old/w", "transpose:1,0")})
+    with pytest.raises(UnwritableFile, match=r"new\.ckpt\.index' stands already.*--force"):
+        apply(plan, out)
+    assert set(loaded(out)) == {"x"}
+    apply(plan, out, force=True)
+    assert set(loaded(out)) == {"t"}
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith("new")) == [
+        "new.ckpt.data-00000-of-00001", "new.ckpt.index"]  # fmt: skip
+
+
+def test_a_checkpoint_may_be_renamed_in_place(tmp_path: Path) -> None:
+    prefix = checkpoint(tmp_path, VALUES)
+    apply(plan_for(prefix, {"b": "old/b"}), prefix, force=True)
+    assert set(loaded(prefix)) == {"b"}
+
+
+def leftovers(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_damage_in_a_tensor_that_is_read_names_it_and_leaves_nothing(tmp_path: Path) -> None:
+    prefix = checkpoint(tmp_path, VALUES)
+    plan = plan_for(prefix, {"t": ("old/w", "transpose:1,0"), "b": "old/b"})
+    shard = Path(f"{prefix}.data-00000-of-00001")
+    data = bytearray(shard.read_bytes())
+    at = data.index(VALUES["old/w"].tobytes())
+    data[at] ^= 1
+    shard.write_bytes(data)
+    before = leftovers(tmp_path)
+    with pytest.raises(UnreadableFile, match=r"old\.ckpt\.data-00000-of-00001'.*'old/w'"):
+        apply(plan, tmp_path / "new.ckpt")
+    assert leftovers(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "moment", ["automatch.rewrite.checkpoint.index_bytes", "automatch.rewrite.front._files"]
+)
+def test_an_interrupted_run_leaves_the_old_checkpoint_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    prefix = checkpoint(tmp_path, VALUES)
+    out = checkpoint(tmp_path, {"x": np.ones(2, np.float32)}, "new.ckpt")
+    plan = plan_for(prefix, {"t": ("old/w", "transpose:1,0"), "b": "old/b"})
+    before = leftovers(tmp_path)
+    monkeypatch.setattr(moment, interrupted_at(moment))
+    with pytest.raises(KeyboardInterrupt):
+        apply(plan, out, force=True)
+    assert leftovers(tmp_path) == before
+    assert set(loaded(out)) == {"x"}
+
+
+def interrupted_at(name: str) -> Callable[..., list[Path]]:
+    """The function of that name, interrupted: the one that lists files when it lists the new ones."""
+    from automatch.rewrite import front
+
+    plain = front._files
+
+    def run(*arguments: object) -> list[Path]:
+        if name.endswith("_files") and not str(arguments[0]).endswith(".tmp"):
+            return plain(*arguments)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    return run
+
+
+def test_undecided_pairs_have_to_be_decided_or_skipped(tmp_path: Path) -> None:
+    prefix = checkpoint(tmp_path, VALUES)
+    plan = plan_for(prefix, {"b": "old/b"}, decision="undecided")
+    with pytest.raises(PlanError, match="1 pairs of the plan are undecided, 'b' for one"):
+        apply(plan, tmp_path / "new.ckpt")
+    assert apply(plan, tmp_path / "new.ckpt", skip_undecided=True).written == ()
+    assert loaded(tmp_path / "new.ckpt") == {}
+
+
+def test_a_plan_for_another_checkpoint_is_refused(tmp_path: Path) -> None:
+    plan = plan_for(checkpoint(tmp_path, VALUES), {"b": "old/b"})
+    other = checkpoint(tmp_path, {"y": np.ones(2, np.float32)}, "other.ckpt")
+    with pytest.raises(PlanIsStale):
+        apply(plan, tmp_path / "new.ckpt", source=other)
+    assert not list(tmp_path.glob("new.ckpt*"))
+
+
+def test_a_missing_folder_is_said_in_words(tmp_path: Path) -> None:
+    plan = plan_for(checkpoint(tmp_path, VALUES), {"b": "old/b"})
+    with pytest.raises(UnwritableFile, match="is no folder"):
+        apply(plan, tmp_path / "nowhere" / "new.ckpt")
+
+
+def test_a_file_of_another_format_becomes_a_checkpoint(tmp_path: Path) -> None:
+    np.savez(tmp_path / "weights.npz", w=VALUES["old/w"], b=VALUES["old/b"])
+    plan = plan_for(str(tmp_path / "weights.npz"), {"net/w": ("w", "transpose:1,0"), "net/b": "b"})
+    apply(plan, tmp_path / "new.ckpt")
+    found = loaded(tmp_path / "new.ckpt")
+    np.testing.assert_array_equal(found["net/w"], VALUES["old/w"].T)
+    np.testing.assert_array_equal(found["net/b"], VALUES["old/b"])
+
+
+@given(st.dictionaries(st.binary(min_size=1, max_size=40), st.binary(max_size=300), max_size=80))
+def test_tables_read_back_as_they_were_written(content: dict[bytes, bytes]) -> None:
+    assert rows(table(sorted(content.items()))) == sorted(content.items())
+
+
+def test_tables_of_many_blocks_read_back(tmp_path: Path) -> None:
+    content = [(f"{i:06d}/kernel".encode(), bytes(100)) for i in range(20_000)]
+    assert rows(table(content)) == content
