@@ -1,0 +1,87 @@
+"""The command: arguments in, exit code out.
+
+    0 done
+    1 failed
+    2 wrong usage
+    3 something to decide; two files differ
+    4 nothing to decide, but variables without counterpart
+
+3 and 4 come from `check`, from `--exit-code` and from comparing two files. What a verb needs is imported inside
+it: `automatch --help` takes a tenth of a second.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from automatch.errors import AutomatchError
+from automatch.report.lines import shown
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code of a command line; left out, the arguments are those of the process."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    try:
+        return _run([argument for argument in given if argument != "--debug"])
+    except BrokenPipeError:
+        return _hung_up()
+    except KeyboardInterrupt:
+        return _interrupted()
+    except (AutomatchError, OSError, MemoryError, RecursionError, UnicodeError) as error:
+        if debug:
+            raise
+        return _failed(_sentence(error))
+    except Exception as error:
+        if debug:
+            raise
+        return _failed(f"{type(error).__name__}: {error}. This is a mistake in automatch: see --debug.")
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        from automatch.cli.verbs import automatch
+
+        result = automatch.main(arguments, prog_name="automatch", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Abort:
+        return _interrupted()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    return result if isinstance(result, int) else 0
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, AutomatchError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "there is not enough memory. Run it on a machine with more, or give a listing instead of the file."
+    if isinstance(error, OSError):
+        place = f"'{error.filename}': " if error.filename else ""
+        return f"{place}{(error.strerror or str(error)).lower()}. Check the path and the disk."
+    return f"{type(error).__name__}: {error}. --debug shows where."
+
+
+def _failed(sentence: str) -> int:
+    # Line by line: an error may come from a library with its own line ends; control bytes never get through.
+    text = " ".join(shown(part) for part in sentence.splitlines())
+    click.echo(f"automatch: error: {text}", err=True)
+    return 1
+
+
+def _interrupted() -> int:
+    click.echo("automatch: interrupted; nothing was left half done.", err=True)
+    return 130
+
+
+def _hung_up() -> int:
+    # Whoever reads has seen enough, as `head` does. Python would complain once more at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0

@@ -1,0 +1,252 @@
+"""The report of a plan: rules, what to decide, what is left alone, what is not used, totals, what to type next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from automatch.plan import Decision, Pair, Plan, RuleRecord, Side
+from automatch.report.folding import fold_names
+from automatch.report.lines import Line, line, shown
+from automatch.report.notation import notation, renamed
+
+__all__ = ["next_steps", "report", "summary"]
+
+_FORMATS = {
+    "tf-checkpoint": "TensorFlow checkpoint",
+    "tf-checkpoint-v1": "TensorFlow checkpoint, V1",
+    "tf-object-checkpoint": "TensorFlow checkpoint, object-based",
+    "tf-meta": "MetaGraphDef",
+    "tf-graph": "graph",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The pairs of one rule that are in one state; of no rule, a pair by itself."""
+
+    rule: RuleRecord | None
+    members: tuple[Pair, ...]
+
+    @property
+    def doubtful(self) -> Pair:
+        return min(self.members, key=lambda pair: (pair.score, pair.margin))
+
+
+def report(plan: Plan, *, most: int | None = None) -> Iterator[Line]:
+    """The lines of the report.
+
+    most: rules shown in a section; the rest is counted in one line. None shows all.
+    """
+    yield from _sides(plan)
+    yield from _by_rule(plan, most)
+    yield from _to_decide(plan, most)
+    yield from _rejected(plan, most)
+    yield from _no_counterpart(plan)
+    yield from _not_used(plan)
+    yield line()
+    yield line(summary(plan), "head")
+
+
+def summary(plan: Plan) -> str:
+    """The totals in one line; what it counts adds up to the variables of the target."""
+    counts = plan.counts
+    total = counts.accepted + counts.undecided + counts.rejected + counts.unmatched
+    parts = [f"{counts.accepted:,} by rule", f"{counts.undecided:,} to decide"]
+    if counts.rejected:
+        parts.append(f"{counts.rejected:,} rejected")
+    parts.append(f"{counts.unmatched:,} without counterpart")
+    return f"{_many(total, 'variable')}: {', '.join(parts)}."
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _sides(plan: Plan) -> Iterator[Line]:
+    places = [shown(side.path or "a live object") for side in (plan.source, plan.target)]
+    width = max(len(place) for place in places)
+    for word, side, place, noun in (
+        ("source", plan.source, places[0], "tensor"),
+        ("target", plan.target, places[1], "variable"),
+    ):
+        yield line(f"{place:<{width}}   {_many(side.tensors, noun):<17} {_format(side)}", left=f"{word}  ")
+
+
+def _format(side: Side) -> str:
+    return _FORMATS.get(side.format, side.format)
+
+
+def _groups(plan: Plan, decision: Decision) -> list[_Group]:
+    rules = {rule.id: rule for rule in plan.rules}
+    members: dict[object, list[Pair]] = {}
+    for pair in plan.pairs:
+        if pair.decision == decision:
+            members.setdefault(pair.rule if pair.rule in rules else (pair.target,), []).append(pair)
+    groups = [
+        _Group(rules.get(key) if isinstance(key, int) else None, tuple(pairs))
+        for key, pairs in members.items()
+    ]
+    return sorted(groups, key=lambda group: group.rule.id if group.rule else 0)
+
+
+_COLUMNS = "  {:>6} {:>6}  {:>5}  {:>6}  "
+
+
+def _row(group: _Group) -> Line:
+    number = f"#{group.rule.id}" if group.rule else ""
+    score = min(pair.score for pair in group.members)
+    margin = min(pair.margin for pair in group.members)
+    left = _COLUMNS.format(number, len(group.members), f"{score:.2f}", f"{margin:.2f}")
+    return Line(left, _spans(group))
+
+
+def _spans(group: _Group) -> tuple[tuple[str, str], ...]:
+    first = group.members[0]
+    if group.rule is None or len(group.members) == 1:
+        return renamed(first.source, first.target)
+    return notation(group.rule.from_, group.rule.to)
+
+
+def _note(text: str) -> Line:
+    return line(text, "dim", left=" " * 12)
+
+
+def _transforms(members: Sequence[Pair]) -> Iterator[Line]:
+    """A line that says how values change, where they do."""
+    counts = Counter(pair.transform for pair in members)
+    if set(counts) <= {"identity"}:
+        return
+    if len(counts) == 1:
+        yield _note(f"values: {shown(next(iter(counts)))}")
+        return
+    parts = [f"{shown(text)} ({count:,})" for text, count in counts.most_common()]
+    yield _note(f"values: {', '.join(parts)}")
+
+
+def _head(title: str, *, columns: bool = False) -> Iterator[Line]:
+    yield line()
+    yield line(title, "head")
+    if columns:
+        yield line(_COLUMNS.format("rule", "vars", "score", "margin").rstrip(), "dim")
+
+
+def _rest(groups: Sequence[_Group], most: int | None) -> Iterator[Line]:
+    if most is not None and len(groups) > most:
+        count = sum(len(group.members) for group in groups[most:])
+        left = _COLUMNS.format("…", count, "", "")
+        yield line(
+            f"in {_many(len(groups) - most, 'rule')} more, which 'automatch show' prints", "dim", left=left
+        )
+
+
+def _by_rule(plan: Plan, most: int | None) -> Iterator[Line]:
+    groups = _groups(plan, "accept")
+    yield from _head(f"By rule: {_many(len(plan.accepted), 'variable')}", columns=bool(groups))
+    for group in groups[:most]:
+        yield _row(group)
+        yield from _transforms(group.members)
+    yield from _rest(groups, most)
+
+
+def _to_decide(plan: Plan, most: int | None) -> Iterator[Line]:
+    groups = _together(_groups(plan, "undecided"))
+    if not groups:
+        return
+    title = f"To decide: {_many(len(plan.undecided), 'variable')} in {_many(decisions(plan), 'question')}"
+    yield from _head(f"{title}, most doubtful first", columns=True)
+    for position, group in enumerate(groups[:most]):
+        yield _row(group)
+        yield from _transforms(group.members)
+        later = groups[position + 1].doubtful if position + 1 < len(groups) else None
+        if not group.doubtful.group or later is None or later.group != group.doubtful.group:
+            yield from _why(group, plan.options.min_score)
+    yield from _rest(groups, most)
+
+
+def decisions(plan: Plan) -> int:
+    """How many answers decide all that is undecided: one a rule, one for the rules of one question."""
+    return len({group.doubtful.group or id(group) for group in _groups(plan, "undecided")})
+
+
+def _together(groups: list[_Group]) -> list[_Group]:
+    """The groups with those of one question side by side, in the place of the first."""
+    first: dict[str, int] = {}
+    for position, group in enumerate(groups):
+        first.setdefault(group.doubtful.group, position)
+    place = {
+        id(group): first[group.doubtful.group] if group.doubtful.group else i
+        for i, group in enumerate(groups)
+    }
+    return sorted(groups, key=lambda group: place[id(group)])
+
+
+def _why(group: _Group, min_score: float) -> Iterator[Line]:
+    pair = group.doubtful
+    yield _note(shown(pair.why) or f"its score is below {min_score:g}, and nothing else speaks against it")
+    if pair.alternatives:
+        other = pair.alternatives[0]
+        taken = f", taken by {shown(other.taken_by)}" if other.taken_by else ""
+        what = "" if len(group.members) == 1 else f" for {shown(pair.target)}"
+        yield _note(f"or {other.score:.2f}  {shown(other.source)}{what}{taken}")
+
+
+def _rejected(plan: Plan, most: int | None) -> Iterator[Line]:
+    groups = _groups(plan, "reject")
+    if groups:
+        count = sum(len(group.members) for group in groups)
+        yield from _head(f"Rejected: {_many(count, 'variable')} stay as initialised", columns=True)
+        yield from (_row(group) for group in groups[:most])
+        yield from _rest(groups, most)
+
+
+def _folded(entries: Iterable[tuple[str, str]]) -> Iterator[Line]:
+    folded = fold_names(entries)
+    width = min(40, max((len(shown(entry.pattern)) for entry in folded), default=0))
+    for entry in folded:
+        text = f"{shown(entry.pattern):<{width}}   "
+        yield Line(f"  {'':>6} {entry.count:>6}  ", ((text, ""), (shown(entry.why), "dim")))
+
+
+def _no_counterpart(plan: Plan) -> Iterator[Line]:
+    if plan.unmatched:
+        stay = "stays" if len(plan.unmatched) == 1 else "stay"
+        yield from _head(f"No counterpart: {_many(len(plan.unmatched), 'variable')} {stay} as initialised")
+        yield from _folded((entry.target, entry.why) for entry in plan.unmatched)
+        for suggestion in plan.suggestions:
+            sources = " + ".join(shown(source) for source in suggestion.sources)
+            yield line(
+                f"{shown(suggestion.target)} could be made: {shown(suggestion.how)} of {sources}",
+                left=" " * 12,
+            )
+
+
+def _not_used(plan: Plan) -> Iterator[Line]:
+    if plan.unused:
+        total = _many(plan.source.tensors, "tensor")
+        yield from _head(f"Not used: {len(plan.unused):,} of {total} of the source")
+        yield from _folded((entry.source, entry.why) for entry in plan.unused)
+
+
+def next_steps(plan: Plan, path: str | None) -> Iterator[Line]:
+    """Where the plan is, and the commands that follow."""
+    if path is None:
+        return
+    import shlex
+
+    name = shlex.quote(path)
+    yield line(f"Saved the plan to {shown(path)}. Nothing has been restored.")
+    yield line()
+    commands = []
+    if waiting := plan.counts.undecided:
+        answers = _many(decisions(plan), "question")
+        commands.append((f"automatch review {name}", f"decide the {waiting:,} ({answers}), in the browser"))
+        first = _together(_groups(plan, "undecided"))[0]
+        what = f"'#{first.rule.id}'" if first.rule else shlex.quote(first.members[0].target)
+        commands.append((f"automatch show {name} {what}", "why, and what else it could be"))
+    commands.append((f"automatch apply {name} -o OUT", "write a checkpoint with the target's names"))
+    commands.append((f"automatch export {name} --as var_list", "or code to paste"))
+    width = max(len(command) for command, _ in commands)
+    for command, text in commands:
+        yield Line("    ", ((shown(f"{command:<{width}}  "), ""), (text, "dim")))
