@@ -69,7 +69,9 @@ def _gaps(pattern: Pattern) -> Iterator[tuple[Key, str, str]]:
     left, right = _steps(pattern.source), _steps(pattern.target)
     for i, source in enumerate(left):
         for j, target in enumerate(right):
-            if _is_word(source) and _is_word(target):
+            # Single names that differ in the middle have little in common: only their leaves are merged.
+            leaf = i == len(left) - 1 and j == len(right) - 1
+            if _is_word(source) and _is_word(target) and (leaf or pattern.holes):
                 key = (left[:i] + left[i + 1 :], i, right[:j] + right[j + 1 :], j)
                 yield key, str(source[0]), str(target[0])
 
