@@ -8,15 +8,17 @@ matches reads; file endings decide nothing. Values come on demand, through `List
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from automatch.errors import UnreadableFile
+from automatch.read.enrich import enrich
 from automatch.read.files import first_bytes
 from automatch.tensor import Listing
 
-__all__ = ["read"]
+__all__ = ["enrich", "read"]
 
 
 class _Reader(Protocol):
@@ -25,10 +27,21 @@ class _Reader(Protocol):
     def read(self, path: Path) -> Listing: ...
 
 
+_CHECKPOINTS = ("tf-checkpoint", "tf-checkpoint-v1")
+
 # In the order in which they are asked: those with a sure mark in the first bytes come first.
 _READERS = (
+    "safetensors",
+    "sharded",
     "listing",
+    "torch_pickle",
+    "npz",
+    "keras_weights",
+    "keras_h5",
+    "flax_msgpack",
+    "saved_model",
     "checkpoint",
+    "orbax",
     "meta",
 )
 
@@ -43,10 +56,25 @@ def read(thing: Any, *, beside: bool = True) -> Listing:
     if isinstance(thing, Listing):
         return thing
     if not isinstance(thing, (str, os.PathLike)):
-        from automatch.read import live
+        from automatch.read import arrays, live
 
-        return live.read(thing)
-    return _read_path(Path(os.fspath(thing)))
+        return arrays.read(thing) if arrays.matches(thing) else live.read(thing)
+    listing = _read_path(Path(os.fspath(thing)))
+    return _with_graph(listing) if beside and listing.format in _CHECKPOINTS else listing
+
+
+def _with_graph(listing: Listing) -> Listing:
+    """A checkpoint's listing with what the graph beside it knows; an unreadable graph is no obstacle."""
+    from automatch.read import meta
+
+    path = Path(f"{listing.path}.meta")
+    if not path.is_file():
+        return listing
+    try:
+        return enrich(listing, meta.read(path))
+    except UnreadableFile as error:
+        note = f"The graph beside the checkpoint is left out of account. {error}"
+        return replace(listing, notes=(*listing.notes, note))
 
 
 def _read_path(path: Path) -> Listing:
@@ -62,7 +90,7 @@ def _unknown(path: Path, head: bytes) -> str:
     if not path.exists():
         return f"'{path}' does not exist, neither as a file nor as a checkpoint prefix. Check the path."
     if path.is_dir():
-        return f"'{path}' is a directory without a checkpoint or model that automatch reads. Give the file or prefix itself."
+        return f"'{path}' is a directory without a checkpoint or model. Give the file or prefix itself."
     if not head:
         return f"'{path}' is empty. Copy it again from where it was made."
     return (

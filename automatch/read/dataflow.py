@@ -42,7 +42,7 @@ _PASSAGE = frozenset(
 
 ASSIGN = frozenset({"Assign", "AssignVariableOp"})
 _BOOKKEEPING = re.compile(
-    r"^(Assign(VariableOp)?|(Resource)?(Sparse)?Apply\w+|ResourceSparseApply\w+|Save\w*|MergeV2Checkpoints"
+    r"^(Assign(VariableOp)?|(Resource)?(Sparse)?Apply\w+|Save\w*|MergeV2Checkpoints"
     r"|VarIsInitializedOp|IsVariableInitialized|DestroyResourceOp|VariableShape|Shape|Size|Rank|L2Loss"
     r"|\w*Summary(V2)?|OptionalFromValue|NoOp|Assert|Print(V2)?|CheckNumerics)$"
 )
@@ -79,7 +79,7 @@ class Flow:
 
     @cached_property
     def levels(self) -> list[int]:
-        """For each node of the forward pass the number of real ops on the longest path to it; back edges do not count."""
+        """For each node of the forward pass the number of real ops on the longest path to it."""
         sources = self.graph.sources
         levels = [0] * self.cut
         for i in _topological(sources, self.cut):
@@ -99,7 +99,7 @@ def describe_flow(flow: Flow, variable: Variable) -> Dataflow:
     """The initializer, consumers and depth of a variable."""
     graph = flow.graph
     consumers = list(_readers(graph, variable.node))
-    # Of a copy on a second device, or a second model, everything may have been created after the first gradient.
+    # Of a copy on a second device or a second model, all may have been created after the first gradient.
     forward = [edge for edge in consumers if edge[0] < flow.cut] or [
         edge for edge in consumers if not _BACKWARD.search(graph.nodes[edge[0]].name)
     ]
@@ -135,15 +135,14 @@ def _consumer_names(graph: Graph, edge: Edge, calls: int) -> Iterable[str]:
     if calls and node.op in graph.functions:
         inside = list(_inside(graph, node.op, edge[1], calls))
         # A function that only hands on, such as one that only defines its own gradient.
-        return inside or [
-            name for next in _readers(graph, edge[0]) for name in _consumer_names(graph, next, calls - 1)
-        ]
+        readers = _readers(graph, edge[0])
+        return inside or [name for reader in readers for name in _consumer_names(graph, reader, calls - 1)]
     statistic = _statistic(graph, edge[0]) if node.op.startswith("AssignSub") and edge[1] == 0 else None
     return [f"{plain_op(node.op)}:{edge[1]}", *([statistic] if statistic else [])]
 
 
 def _statistic(graph: Graph, update: int) -> str | None:
-    """As what a normalisation would read a moving statistic, by what its update `x -= (x - batch's) * rate` takes in."""
+    """The normalisation input that a moving statistic serves, by its update `x -= (x - batch) * rate`."""
     for product, _ in graph.sources[update][1:2]:
         for difference, _ in graph.sources[product] if product >= 0 else ():
             if difference >= 0 and graph.nodes[difference].op == "Sub":

@@ -1,4 +1,4 @@
-"""A TensorFlow graph as nodes and edges, read from the bytes of a GraphDef; attributes are decoded when asked for.
+"""A TensorFlow graph as nodes and edges, read from a GraphDef; attributes are decoded when asked for.
 
 Format: tensorflow/core/framework/{graph,node_def,attr_value,function}.proto.
 """
@@ -24,7 +24,7 @@ Edge = tuple[int, int]
 
 
 class Node(NamedTuple):
-    """One operation; a tuple because there may be many. It lies at start:end of the file, with its attributes."""
+    """One operation, a tuple because there may be many; it lies at start:end, with its attributes."""
 
     name: str
     op: str
@@ -53,7 +53,7 @@ class Graph:
 
     @cached_property
     def sources(self) -> list[list[Edge]]:
-        """For each node, in the order of its inputs, the node and output that feeds it; control inputs left out.
+        """For each node what feeds its inputs, control inputs left out.
 
         An input from a node that is not there is (-1, 0).
         """
@@ -114,8 +114,13 @@ class Graph:
                 return names[0] if names else None
         return None
 
+    def _texts(self, at: int, end: int) -> Iterator[str]:
+        for tag, first, last in wire.fields(self.data, at, end):
+            if tag == 0x0A:
+                yield wire.text(self.data, first, last)
+
     def shape(self, node: Node, name: str = "shape") -> Shape | None:
-        """An attribute that is a shape, None where it leaves the rank open. Raises ValueError for an absurd one."""
+        """An attribute that is a shape, None where the rank is open. Raises ValueError for an absurd one."""
         place = self.attribute(node, name)
         for tag, first, last in wire.fields(self.data, *place) if place else ():
             if tag == 0x3A:

@@ -13,7 +13,7 @@ from automatch.read.graph_variables import Variable
 
 __all__ = ["Slot", "find_slots"]
 
-_APPLY = re.compile(r"^(?:Resource)?(?:Sparse)?(?:ResourceSparse)?Apply(?P<optimizer>\w+?)(?:V\d)?$")
+_APPLY = re.compile(r"^(?:Resource)?(?:Sparse)?Apply(?P<optimizer>\w+?)(?:V\d)?$")
 # The inputs that follow the variable in the op that applies a gradient (tensorflow/core/ops/training_ops.cc).
 _SLOTS = {
     "Momentum": ("momentum",),
@@ -31,10 +31,8 @@ _SLOTS = {
     "AddSign": ("m",),
     "PowerSign": ("m",),
 }
-_UPDATES = frozenset(
-    {"Assign", "AssignVariableOp", "AssignSub", "AssignSubVariableOp", "AssignAdd", "AssignAddVariableOp"}
-)
-# A slot of a hand-written optimizer is a few ops away from the assignment; 60 reaches all of Adam with weight decay.
+_UPDATES = re.compile(r"^Assign(Sub|Add)?(VariableOp)?$")
+# A slot of a hand-written optimizer is a few ops before the assignment: 60 reach all of Adam's.
 _MAX_WALK = 60
 
 
@@ -98,11 +96,10 @@ def _averaged(flow: Flow, _variables: list[Variable], places: dict[int, int]) ->
             continue
         for factor, _ in graph.sources[product]:
             if factor >= 0 and graph.nodes[factor].op == "Sub" and len(graph.sources[factor]) == 2:
-                minuend, subtrahend = (
-                    _variable_behind(graph, source, places) for source, _ in graph.sources[factor]
-                )
-                if minuend == average and subtrahend is not None:
-                    yield average, Slot(subtrahend, "ema")
+                (left, _), (right, _) = graph.sources[factor]
+                owner = _variable_behind(graph, right, places)
+                if owner is not None and _variable_behind(graph, left, places) == average:
+                    yield average, Slot(owner, "ema")
 
 
 def _hand_written(flow: Flow, variables: list[Variable], places: dict[int, int]) -> Found:
@@ -114,7 +111,7 @@ def _hand_written(flow: Flow, variables: list[Variable], places: dict[int, int])
         return
     graph = flow.graph
     for i in range(flow.last_backward + 1, len(graph.nodes)):
-        if graph.nodes[i].op not in _UPDATES or len(graph.sources[i]) < 2:
+        if not _UPDATES.match(graph.nodes[i].op) or len(graph.sources[i]) < 2:
             continue
         owner = _variable_behind(graph, graph.sources[i][0][0], places)
         if owner is None or not variables[owner].trainable:
@@ -135,7 +132,7 @@ def _reached(flow: Flow, start: int, places: dict[int, int]) -> Iterator[int]:
         i = queue.popleft()
         if i in places:
             yield places[i]
-        # What was created before the end of the backward pass leads to the gradient; only reading a variable does not.
+        # What was created before the backward pass ended leads to the gradient, unless it reads a variable.
         elif i > flow.last_backward or (i >= 0 and is_passage(graph.nodes[i])):
             for source, _ in graph.sources[i]:
                 if source not in seen:

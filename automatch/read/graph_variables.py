@@ -48,7 +48,7 @@ class Collections:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A variable that could be restored. node is its index in the graph; initializer that of its first assignment."""
+    """A variable that could be restored; node and initializer are indices in the graph."""
 
     node: int
     name: str

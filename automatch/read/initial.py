@@ -53,10 +53,8 @@ def assigned_value(graph: Graph, variable: Variable) -> int | None:
     """Index of the node whose output the variable is initialized with."""
     assign = variable.initializer
     if assign is None or graph.nodes[assign].op not in _ASSIGN:
-        assign = min(
-            (i for i, slot in graph.consumers[variable.node] if slot == 0 and _assigns(graph, i)),
-            default=None,
-        )
+        readers = graph.consumers[variable.node]
+        assign = min((i for i, slot in readers if slot == 0 and _assigns(graph, i)), default=None)
     if assign is None or len(graph.sources[assign]) < 2:
         return None
     source = graph.sources[assign][1][0]
@@ -96,17 +94,11 @@ def _uniform(span: TensorSpan) -> str:
             return _kind_of_number(first, half=tag | 2 == 0x6A)
         data = span.data[first:last]
         if tag in (0x3A, 0x52, 0x5A, 0x6A, 0x82, 0x8A):
-            kinds = {
-                _kind_of_number(number, half=tag == 0x6A) for number in wire.packed(span.data, first, last)
-            }
-            return kinds.pop() if len(kinds) == 1 else "constant"
+            numbers = set(wire.packed(span.data, first, last))
+            return _kind_of_number(numbers.pop(), half=tag == 0x6A) if len(numbers) == 1 else "constant"
         if not data.strip(b"\x00"):
             return "zeros"
-        return (
-            "ones"
-            if any(len(data) % len(one) == 0 and data == one * (len(data) // len(one)) for one in _ONES)
-            else "constant"
-        )
+        return "ones" if any(data == one * (len(data) // len(one)) for one in _ONES) else "constant"
     return "zeros"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from automatch.read import frozen as constants
 from automatch.read import wire
 from automatch.read.dataflow import Flow, describe_flow
 from automatch.read.files import damage_as_error, read_whole
@@ -39,11 +40,15 @@ def read(path: Path) -> Listing:
     data = read_whole(path, _LIMIT)
     with damage_as_error(path, "graph"):
         meta = parse(data)
-        return listing_of(meta, str(path))
+        listing = listing_of(meta, str(path))
+        frozen = not listing.tensors and any(node.op == "Const" for node in meta.graph.nodes)
+        return (
+            constants.listing_of(meta.graph, path) if frozen and not meta.collections.variables else listing
+        )
 
 
 def _looks_like_message(head: bytes) -> bool:
-    """Whether the first field of a message announces another message or a name, not text that begins with a newline."""
+    """Whether the first field holds another message or a name, and is not text that begins with a newline."""
     try:
         length, at = wire.varint(head, 1, len(head))
     except ValueError:
@@ -66,7 +71,7 @@ def parse(data: bytes) -> MetaGraph:
 
 
 def _is_graph_def(data: bytes, found: list[wire.Field]) -> bool:
-    """Whether field 1 holds nodes, which have an op's name in field 2, or what a MetaGraphDef says of itself."""
+    """Whether field 1 holds nodes, with an op's name in field 2, or what a MetaGraphDef says of itself."""
     firsts = [(first, last) for tag, first, last in found if tag == 0x0A]
     if len(firsts) != 1:
         return bool(firsts)
@@ -83,9 +88,7 @@ def listing_of(meta: MetaGraph, path: str | None) -> Listing:
     keys = find_saver_keys(meta.graph)
     notes = []
     if left_out:
-        notes.append(
-            f"{left_out} local variables (metrics, counters of the input) are left out: no Saver restores them."
-        )
+        notes.append(f"{left_out} local variables (such as metrics) are left out: no Saver restores them.")
     if not variables:
         notes.append("The graph has no variables.")
     return Listing(

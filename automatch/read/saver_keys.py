@@ -18,7 +18,7 @@ _VARIABLES = frozenset({"Variable", "VariableV2", "VarHandleOp"})
 
 @dataclass(frozen=True, slots=True)
 class SaverKey:
-    """A key of a checkpoint; variable is the name of the variable saved under it, None for what is no variable.
+    """A key of a checkpoint, and the variable saved under it, None for what is no variable.
 
     piece: `whole shape, then start,length of each axis`, as the Saver writes it; empty for a whole tensor.
     """

@@ -96,7 +96,7 @@ def first_row(data: Buffer) -> tuple[bytes, bytes]:
 
 
 def find_row(data: Buffer, key: bytes) -> bytes | None:
-    """The value of a key, reading one block; None where it is not in the table. Raises ValueError for damage."""
+    """The value of a key, reading one block; None if there is none. Raises ValueError for damage."""
     for separator, handle in _index(data):
         if separator >= key:
             return dict(_rows_at(data, handle, _SMALL + handle.size)).get(key)

@@ -63,7 +63,8 @@ class TensorSpan:
 
 def tensor_span(data: bytes, at: int, end: int) -> TensorSpan:
     """The TensorProto in data[at:end]. Raises ValueError for a shape or dtype that no tensor has."""
-    dtype, shape = 0, ()
+    dtype = 0
+    shape: Shape = ()
     for tag, first, last in wire.fields(data, at, end):
         if tag == 0x08:
             dtype = first
