@@ -1,12 +1,13 @@
 """A person decides: in the browser, in one file that can be mailed, or in the terminal.
 
-    plan ──> groups ──> page ──> report (a file)
-               │          └────> server ──┐
-               └───────> terminal ────────┴──> session ──> answers, resolve ──> plan
+plan ──> groups ──> page ──> report (a file)
+           │          └────> server ──┐
+           └───────> terminal ────────┴──> session ──> answers, resolve ──> plan
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -49,10 +50,8 @@ def serve(
         say("Nothing is restored there. Ctrl-C here, or 'Done' in the page, ends it.")
         if open_browser:
             _browse(server.url)
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever(poll_interval=0.1)
-        except KeyboardInterrupt:
-            pass
     say(f"{session.path}: {summary(session.plan)}")
     return session.plan
 
@@ -72,7 +71,7 @@ def _browse(url: str) -> None:
 def write_report(
     plan: Plan, path: str | os.PathLike[str], *, plan_path: str | os.PathLike[str] | None = None
 ) -> os.PathLike[str]:
-    """The path, after the review page has been written there as one file; see `automatch.review.page.write_report`."""
+    """The path, after the review page has been written there as one file; Save in it downloads the plan."""
     from automatch.review import page
 
     return page.write_report(plan, path, plan_path=plan_path)

@@ -10,7 +10,7 @@ import msgspec
 from automatch.errors import PlanConflict
 from automatch.plan import Alternative, Decision, Pair, Plan, RuleRecord, Suggestion, Unmatched, Unused
 from automatch.planfile import some
-from automatch.tensor import Listing
+from automatch.tensor import Listing, short_type
 from automatch.transform import parse
 
 __all__ = ["Answer", "answered"]
@@ -42,9 +42,12 @@ def answered(plan: Plan, answers: Iterable[Answer], source: Listing | None = Non
     given = {answer.target: answer for answer in answers}
     _check_names(plan, given)
     before = {pair.target: pair for pair in plan.pairs}
-    pairs = [after for pair in plan.pairs if (after := _after(plan, pair, given.get(pair.target)))]
-    pairs += [_chosen(_blank(entry), given[entry.target]) for entry in plan.unmatched if _is_met(entry, given)]
-    pairs = list(_with_transforms(plan, pairs, before))
+    pairs = [after for pair in plan.pairs if (after := _after(pair, given.get(pair.target)))]
+    met = (
+        entry for entry in plan.unmatched if entry.target in given and given[entry.target].source is not None
+    )
+    pairs += [_chosen(_blank(entry), given[entry.target]) for entry in met]
+    pairs = list(_with_transforms(plan, pairs))
     _check_sources(pairs)
     if source is not None:
         _check_shapes([pair for pair in pairs if pair != before.get(pair.target)], source)
@@ -55,12 +58,12 @@ def _check_names(plan: Plan, given: dict[str, Answer]) -> None:
     targets = {pair.target for pair in plan.pairs} | {entry.target for entry in plan.unmatched}
     sources = {pair.source for pair in plan.pairs} | {entry.source for entry in plan.unused}
     strangers = [name for name in given if name not in targets]
-    strangers += [answer.source for answer in given.values() if answer.source and answer.source not in sources]
+    strangers += [name for answer in given.values() if (name := answer.source) and name not in sources]
     if strangers:
         raise PlanConflict(f"the plan does not know {some(strangers)}. Answer for names that stand in it.")
 
 
-def _after(plan: Plan, pair: Pair, answer: Answer | None) -> Pair | None:
+def _after(pair: Pair, answer: Answer | None) -> Pair | None:
     if answer is None:
         return pair
     if answer.source is None:
@@ -71,7 +74,7 @@ def _after(plan: Plan, pair: Pair, answer: Answer | None) -> Pair | None:
 
 
 def _chosen(pair: Pair, answer: Answer) -> Pair:
-    """The pair with another source; the one before stays as a runner-up, so that the choice can be taken back."""
+    """The pair with another source; the one before stays as a runner-up, to be taken again."""
     taken = next((entry for entry in pair.alternatives if entry.source == answer.source), None)
     before = (Alternative(pair.source, pair.score, transform=pair.transform),) if pair.source else ()
     return msgspec.structs.replace(
@@ -94,12 +97,8 @@ def _blank(entry: Unmatched) -> Pair:
     return Pair(entry.target, "", entry.shape, entry.dtype, "", 0.0, 0.0, None, "undecided", "person")
 
 
-def _is_met(entry: Unmatched, given: dict[str, Answer]) -> bool:
-    return entry.target in given and given[entry.target].source is not None
-
-
-def _with_transforms(plan: Plan, pairs: list[Pair], before: dict[str, Pair]) -> Iterable[Pair]:
-    """Where no runner-up says how a source becomes its target: as it became the last one, if that had the same shape."""
+def _with_transforms(plan: Plan, pairs: list[Pair]) -> Iterable[Pair]:
+    """Where no runner-up says how a source becomes its target: as it became one of the same shape before."""
     holders = {pair.source: pair for pair in plan.pairs}
     for pair in pairs:
         if pair.transform:
@@ -125,20 +124,22 @@ def _check_shapes(pairs: list[Pair], source: Listing) -> None:
     for pair in pairs:
         tensor = source.by_name.get(pair.source)
         if tensor is not None and not parse(pair.transform).fits(tensor.shape, pair.shape):
-            wrong.append(f"{pair.source} {list(tensor.shape or ())} for {pair.target} {list(pair.shape or ())}")
+            types = short_type(tensor.dtype, tensor.shape), short_type(pair.dtype, pair.shape)
+            wrong.append(f"{pair.source} {types[0]} for {pair.target} {types[1]}")
     if wrong:
         raise PlanConflict(f"the shapes do not agree: {some(wrong)}. Choose other sources, or none.")
 
 
 def _assembled(plan: Plan, pairs: list[Pair]) -> Plan:
     met, taken = {pair.target for pair in pairs}, {pair.source for pair in pairs}
+    free = [entry for entry in plan.unused if entry.source not in taken]
     left = [Unmatched(p.target, p.shape, p.dtype, _LEFT) for p in plan.pairs if p.target not in met]
     freed = dict.fromkeys(pair.source for pair in plan.pairs if pair.source not in taken)
     return msgspec.structs.replace(
         plan,
         pairs=tuple(_told(pairs)),
         unmatched=(*(entry for entry in plan.unmatched if entry.target not in met), *left),
-        unused=(*(entry for entry in plan.unused if entry.source not in taken), *(Unused(n, _FREED) for n in freed)),
+        unused=(*free, *(Unused(name, _FREED) for name in freed)),
         rules=tuple(_recounted(plan.rules, pairs)),
         suggestions=tuple(_open(plan.suggestions, met)),
     )
@@ -148,15 +149,16 @@ def _told(pairs: list[Pair]) -> Iterable[Pair]:
     """The pairs, their runners-up knowing who has them now."""
     holders = {pair.source: pair.target for pair in pairs}
     for pair in pairs:
-        if all(entry.taken_by == holders.get(entry.source) for entry in pair.alternatives):
-            yield pair
-            continue
-        others = [msgspec.structs.replace(entry, taken_by=holders.get(entry.source)) for entry in pair.alternatives]
-        yield msgspec.structs.replace(pair, alternatives=tuple(others))
+        others = tuple(_known(entry, holders.get(entry.source)) for entry in pair.alternatives)
+        yield pair if others == pair.alternatives else msgspec.structs.replace(pair, alternatives=others)
+
+
+def _known(entry: Alternative, holder: str | None) -> Alternative:
+    return entry if entry.taken_by == holder else msgspec.structs.replace(entry, taken_by=holder)
 
 
 def _recounted(rules: Iterable[RuleRecord], pairs: list[Pair]) -> Iterable[RuleRecord]:
-    """The rules that still have pairs; one with a pair taken out of it is no longer exact, but still says where it came from."""
+    """The rules that still have pairs."""
     counts = Counter(pair.rule for pair in pairs)
     for rule in rules:
         if counts[rule.id]:

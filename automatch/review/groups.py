@@ -21,7 +21,7 @@ class Group:
 
     kind: `ask` (a person decides), `rule` (accepted without a person), `none` (targets without
         counterpart), `unused` (source tensors nobody takes).
-    source, target: the names with what differs between the members written `*`; empty where that side has none.
+    source, target: the names, what differs between the members written `*`; empty where a side has none.
     members: positions in `plan.pairs`, `plan.unmatched` or `plan.unused`, by kind.
     """
 
@@ -33,7 +33,10 @@ class Group:
 
 
 def groups(plan: Plan) -> list[Group]:
-    """All lines of a review: questions (most doubtful first), rules, no counterpart, not used; every entry in exactly one."""
+    """All lines of a review: questions, the most doubtful first, rules, no counterpart, not used.
+
+    Every entry of the plan is in exactly one.
+    """
     asked = [i for i, pair in enumerate(plan.pairs) if is_question(pair)]
     settled = [i for i, pair in enumerate(plan.pairs) if not is_question(pair)]
     questions = [_pairs_group(plan, "ask", members) for members in _by_key(plan, asked)]
@@ -60,14 +63,14 @@ def doubt(plan: Plan, members: Iterable[int]) -> tuple[float, float]:
 
 
 def pattern(names: Iterable[str]) -> str:
-    """The names as one, with each number that differs between them written `*`.
+    """The names as one: each number that differs between them written `*`, and `**` where more differs.
 
     >>> pattern(["block1/unit_1/w", "block1/unit_2/w"])
     'block1/unit_*/w'
     """
     names = list(names)
     split = [re.split(r"(\d+)", name) for name in names]
-    if any(len(parts) != len(split[0]) for parts in split):
+    if any(parts[::2] != split[0][::2] for parts in split):
         return _common_scope(names)
     columns = [set(column) for column in zip(*split, strict=True)]
     return "".join(part if len(seen) == 1 else "*" for part, seen in zip(split[0], columns, strict=True))
@@ -102,7 +105,7 @@ def _skeleton(name: str) -> str:
 
 
 def _folded(kind: Kind, entries: list[tuple[str, str]]) -> list[Group]:
-    """Entries of one reason and one outermost scope on one line; scopes that are alike but for their number count as one."""
+    """Entries of one reason and outermost scope on one line; scopes that differ in a number count as one."""
     found: dict[tuple[str, str], list[int]] = defaultdict(list)
     for i, (name, why) in enumerate(entries):
         found[why, _skeleton(re.split(r"[/.]", name, maxsplit=1)[0])].append(i)
@@ -122,10 +125,10 @@ def _common_scope(names: list[str]) -> str:
     ahead = _shared(split, range(shortest))
     behind = _shared([parts[::-1] for parts in split], range(shortest - ahead))
     first = split[0]
-    # A scope ends in its separator, a leaf begins with it: cut only there.
+    # Names stand at even places, separators at odd ones: cut before a separator, at both ends.
     ahead -= ahead % 2
-    behind -= behind % 2
-    return "".join(first[:ahead]) + "**" + "".join(first[len(first) - behind :])
+    tail = first[len(first) - behind + 1 - behind % 2 :] if behind else []
+    return "".join(first[:ahead]) + "**" + "".join([first[-len(tail) - 1], *tail] if tail else [])
 
 
 def _shared(split: list[list[str]], columns: range) -> int:

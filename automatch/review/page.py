@@ -24,14 +24,16 @@ from automatch.errors import AutomatchError
 from automatch.files import write_whole
 from automatch.plan import Plan
 from automatch.review.groups import groups
-from automatch.tensor import Listing
+from automatch.tensor import Listing, Shape
 
 __all__ = ["content_policy", "page", "page_data", "side", "write_report"]
 
 _SCRIPTS = ("names", "model", "items", "view", "detail", "trees", "map", "save", "main", "keys")
 
 
-def write_report(plan: Plan, path: str | os.PathLike[str], *, plan_path: str | os.PathLike[str] | None = None) -> Path:
+def write_report(
+    plan: Plan, path: str | os.PathLike[str], *, plan_path: str | os.PathLike[str] | None = None
+) -> Path:
     """The path, after the review page of the plan has been written there: one file that opens from disk.
 
     plan_path: where the plan lies, to name the file that the page's Save offers.
@@ -76,14 +78,15 @@ def _tensors(listing: Listing | None) -> list[list[Any]]:
 
 def _sources_of(plan: Plan) -> list[list[Any]]:
     """The source side as far as the plan knows it: in name order, the shape only where a pair keeps it."""
-    types = {entry.source: (None, "") for entry in plan.unused}
+    types: dict[str, tuple[Shape | None, str]] = {entry.source: (None, "") for entry in plan.unused}
     for pair in plan.pairs:
         types[pair.source] = (pair.shape, pair.dtype) if pair.transform == "identity" else (None, pair.dtype)
     return [[name, *types[name]] for name in sorted(types)]
 
 
 def _targets_of(plan: Plan) -> list[list[Any]]:
-    return [[entry.target, entry.shape, entry.dtype] for entry in (*plan.pairs, *plan.unmatched)]
+    met = [[pair.target, pair.shape, pair.dtype] for pair in plan.pairs]
+    return met + [[entry.target, entry.shape, entry.dtype] for entry in plan.unmatched]
 
 
 def page(data: Mapping[str, Any]) -> str:

@@ -15,11 +15,13 @@ which no form of another site can send; size, time and number of requests are bo
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import json
 import secrets
 import socket
 import threading
+import time
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
@@ -34,6 +36,7 @@ __all__ = ["Server"]
 # A browser on the same machine needs milliseconds; what is not there after this is an attack or an accident.
 SECONDS_TO_ASK = 10.0
 AT_ONCE = 16
+_TO_END = 2.0
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -46,7 +49,7 @@ _HEADERS = {
 
 
 class Server(ThreadingHTTPServer):
-    """The page of one session on the loopback address; `url` opens it, `serve_forever` ends when the page says done."""
+    """The page of one session on the loopback address; `serve_forever` ends when the page says done."""
 
     daemon_threads = True
     request_queue_size = AT_ONCE
@@ -83,11 +86,18 @@ class Server(ThreadingHTTPServer):
         finally:
             self._places.release()
 
+    def server_close(self) -> None:
+        """Stops listening, and lets the last answers out: the one to 'done' is among them."""
+        super().server_close()
+        until = time.monotonic() + _TO_END
+        for _ in range(AT_ONCE):
+            self._places.acquire(timeout=max(0.0, until - time.monotonic()))
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Says nothing: a connection that broke off is no news to the person at the terminal."""
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """A request that gets nothing but this status and sentence."""
 
     def __init__(self, status: HTTPStatus, words: str) -> None:
@@ -100,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "automatch"
     sys_version = ""
 
-    _POSTS: ClassVar[dict[str, str]] = {"/save": "_save", "/solve": "_solve", "/done": "_done"}
+    _POSTS: ClassVar[frozenset[str]] = frozenset({"/save", "/solve", "/done"})
 
     def setup(self) -> None:
         """Prepares to read, for a bounded time: a client that drips bytes is cut off in the middle."""
@@ -110,10 +120,8 @@ class _Handler(BaseHTTPRequestHandler):
         super().setup()
 
     def _cut(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # It may have ended by itself.
             self.connection.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # It had ended by itself.
 
     def finish(self) -> None:
         """Sends what is left and stops the clock."""
@@ -132,7 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             self._check_place()
             status, kind, body = action()
-        except _Refused as refused:
+        except _RefusedError as refused:
             status, kind, body = refused.status, "text/plain", str(refused)
         except AutomatchError as error:
             status, kind, body = HTTPStatus.CONFLICT, "text/plain", str(error)
@@ -141,22 +149,22 @@ class _Handler(BaseHTTPRequestHandler):
     def _check_place(self) -> None:
         hosts = self.headers.get_all("Host") or []
         if len(hosts) != 1 or hosts[0] not in self.server.hosts:
-            raise _Refused(HTTPStatus.FORBIDDEN, "This server answers under its own address only.")
+            raise _RefusedError(HTTPStatus.FORBIDDEN, "This server answers under its own address only.")
         origin = self.headers.get("Origin")
         if origin is not None and origin not in [f"http://{host}" for host in self.server.hosts]:
-            raise _Refused(HTTPStatus.FORBIDDEN, "This request comes from another site.")
+            raise _RefusedError(HTTPStatus.FORBIDDEN, "This request comes from another site.")
         if self.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
-            raise _Refused(HTTPStatus.FORBIDDEN, "This request comes from another site.")
+            raise _RefusedError(HTTPStatus.FORBIDDEN, "This request comes from another site.")
 
     def _check_token(self, token: str) -> None:
         if not hmac.compare_digest(token.encode("utf-8", "replace"), self.server.token.encode()):
-            raise _Refused(HTTPStatus.FORBIDDEN, "Open the address that the terminal shows: it holds a secret.")
+            raise _RefusedError(HTTPStatus.FORBIDDEN, "Open the address that the terminal shows.")
 
     def _get(self) -> tuple[HTTPStatus, str, str]:
         url = urlsplit(self.path)
         self._check_token(parse_qs(url.query).get("token", [""])[0])
         if url.path != "/":
-            raise _Refused(HTTPStatus.NOT_FOUND, "There is one page here, and it is at '/'.")
+            raise _RefusedError(HTTPStatus.NOT_FOUND, "There is one page here, and it is at '/'.")
         self._late.cancel()
         with self.server.turn:
             data = self.server.session.data()
@@ -165,42 +173,42 @@ class _Handler(BaseHTTPRequestHandler):
     def _post(self) -> tuple[HTTPStatus, str, str]:
         self._check_token(self.headers.get("X-Automatch-Token") or "")
         if self.headers.get("Origin") is None and self.headers.get("Sec-Fetch-Site") is None:
-            raise _Refused(HTTPStatus.FORBIDDEN, "Only the page itself may do this.")
-        action = self._POSTS.get(self.path)
-        if action is None:
-            raise _Refused(HTTPStatus.NOT_FOUND, "There is no such action.")
+            raise _RefusedError(HTTPStatus.FORBIDDEN, "Only the page itself may do this.")
+        if self.path not in self._POSTS:
+            raise _RefusedError(HTTPStatus.NOT_FOUND, "There is no such action.")
         message = self._message()
         self._late.cancel()
         with self.server.turn:
-            result = getattr(self, action)(message)
+            result = self._done() if self.path == "/done" else self._decided(message)
         return HTTPStatus.OK, "application/json", json.dumps(result)
 
     def _message(self) -> dict[str, Any]:
         if self.headers.get_content_type() != "application/json" or self.headers.get("Transfer-Encoding"):
-            raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send JSON, in one piece.")
+            raise _RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send JSON, in one piece.")
         length = self.headers.get("Content-Length") or ""
         if not (length.isascii() and length.isdigit()):
-            raise _Refused(HTTPStatus.LENGTH_REQUIRED, "Say how long the message is.")
+            raise _RefusedError(HTTPStatus.LENGTH_REQUIRED, "Say how long the message is.")
         if len(length) > 12 or int(length) > self.server.session.largest_answer():
-            raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "This is longer than all answers to this plan.")
+            raise _RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Too long for answers to this plan.")
         body = self.rfile.read(int(length))
         if len(body) != int(length):
-            raise _Refused(HTTPStatus.BAD_REQUEST, "The message is not as long as it says.")
+            raise _RefusedError(HTTPStatus.BAD_REQUEST, "The message is not as long as it says.")
         try:
             message = json.loads(body)
         except (ValueError, RecursionError) as error:
-            raise _Refused(HTTPStatus.BAD_REQUEST, "The message is no JSON.") from error
+            raise _RefusedError(HTTPStatus.BAD_REQUEST, "The message is no JSON.") from error
         if not isinstance(message, dict):
-            raise _Refused(HTTPStatus.BAD_REQUEST, "The message is no object.")
+            raise _RefusedError(HTTPStatus.BAD_REQUEST, "The message is no object.")
         return message
 
-    def _save(self, message: dict[str, Any]) -> dict[str, Any]:
-        return {"message": self.server.session.save(*_answers(message))}
+    def _decided(self, message: dict[str, Any]) -> dict[str, Any]:
+        base, answers = _answers(message)
+        session = self.server.session
+        if self.path == "/solve":
+            return {**session.solve(base, answers), "token": self.server.token}
+        return {"message": session.save(base, answers)}
 
-    def _solve(self, message: dict[str, Any]) -> dict[str, Any]:
-        return self.server.session.solve(*_answers(message))
-
-    def _done(self, message: dict[str, Any]) -> dict[str, Any]:
+    def _done(self) -> dict[str, Any]:
         # From another thread: shutdown waits for the loop, and the loop's threads answer this very request.
         threading.Thread(target=self.server.shutdown, daemon=True).start()
         session = self.server.session
@@ -219,7 +227,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(data)
 
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
         """A bare sentence for what never got as far as a method: nothing of the request is repeated."""
         status = HTTPStatus(code)
         self.close_connection = True
@@ -227,7 +235,7 @@ class _Handler(BaseHTTPRequestHandler):
             status = HTTPStatus.METHOD_NOT_ALLOWED
         self._send(status, "text/plain", status.phrase)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Keeps quiet: the terminal shows what was decided, not what was asked."""
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,14 @@ __all__ = ["Session", "summary"]
 _KEPT = 16
 
 
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """A plan that answers refer to, and the (target, source) pairs a person has refused on the way to it."""
+
+    plan: Plan
+    refused: frozenset[tuple[str, str]] = frozenset()
+
+
 class Session:
     """A plan under review.
 
@@ -42,16 +51,14 @@ class Session:
         self.plan = Plan.load(self.path)
         self.source = source or side(self.plan, "source")
         self.target = target or side(self.plan, "target")
-        self._bases = {0: self.plan}
-        self._latest = 0
+        self._bases: dict[int, _Base] = {}
+        self._next = 0
         # What the file held when it was last read or written here: somebody else's work is not overwritten.
         self._bytes = self._on_disk()
 
     def data(self) -> dict[str, Any]:
         """What the page shows of the plan as it is now."""
-        self._latest = max(self._bases) + 1
-        self._remember(self._latest, self.plan)
-        return self._page(self._latest, self.plan)
+        return self._page(_Base(self.plan))
 
     def save(self, base: int, answers: Sequence[Answer]) -> str:
         """One line that says what was saved, after the answers to plan `base` have been written to the file.
@@ -65,30 +72,34 @@ class Session:
                 f"'{self.path}' has been changed by somebody else since this review began. "
                 "Download your version to another place, or open the review again."
             )
-        self.plan = answered(self._base(base), answers, self.source)
+        self.plan = answered(self._base(base).plan, answers, self.source)
         save(self.plan, self.path)
         self._bytes = encode(self.plan)
         return f"Saved {self.path.name}: {summary(self.plan)}"
 
     def solve(self, base: int, answers: Sequence[Answer]) -> dict[str, Any]:
-        """The page's data for the plan that follows from the answers: they are fixed, the rest is matched again.
+        """The page's data for the plan that follows: the answers are fixed, the rest is matched again.
 
         Nothing is written. Raises what `answered` and `suggest` raise.
         """
-        from automatch.review.resolve import moves, resolve
+        from automatch.review.resolve import moves, refusals, resolve
 
-        before = answered(self._base(base), answers, self.source)
-        after = resolve(before, self._side("source"), self._side("target"))
+        start = self._base(base)
+        before = answered(start.plan, answers, self.source)
+        refused = start.refused | refusals(before)
+        after = resolve(before, self._side("source"), self._side("target"), refused)
         moved = moves(before, after)
-        self._latest += 1
-        self._remember(self._latest, after)
         words = f"{len(moved)} variables moved (↻)" if len(moved) != 1 else "1 variable moved (↻)"
         message = f"Matched again: {words if moved else 'nothing moved'}. u takes it back."
-        return {**self._page(self._latest, after), "moved": moved, "message": message}
+        return {**self._page(_Base(after, refused)), "moved": moved, "message": message}
 
-    def _page(self, base: int, plan: Plan) -> dict[str, Any]:
-        data = page_data(plan, source=self.source, target=self.target)
-        return {**data, "mode": "served", "name": self.path.name, "base": base}
+    def _page(self, base: _Base) -> dict[str, Any]:
+        number, self._next = self._next, self._next + 1
+        self._bases[number] = base
+        while len(self._bases) > _KEPT:
+            del self._bases[min(self._bases)]
+        data = page_data(base.plan, source=self.source, target=self.target)
+        return {**data, "mode": "served", "name": self.path.name, "base": number}
 
     def _side(self, which: str) -> Listing:
         listing = self.source if which == "source" else self.target
@@ -100,15 +111,14 @@ class Session:
             )
         return listing
 
-    def _base(self, base: int) -> Plan:
-        if base not in self._bases:
-            raise PlanConflict("these answers are for a plan that is no longer held here. Open the review again.")
-        return self._bases[base]
+    def plan_of(self, base: int) -> Plan:
+        """The plan that answers to `base` refer to. Raises PlanConflict where it is no longer held."""
+        return self._base(base).plan
 
-    def _remember(self, base: int, plan: Plan) -> None:
-        self._bases[base] = plan
-        while len(self._bases) > _KEPT:
-            del self._bases[min(self._bases)]
+    def _base(self, base: int) -> _Base:
+        if base not in self._bases:
+            raise PlanConflict("these answers are for a plan that is gone. Open the review again.")
+        return self._bases[base]
 
     def _on_disk(self) -> bytes:
         try:
@@ -119,7 +129,8 @@ class Session:
     def largest_answer(self) -> int:
         """How many bytes the answers to every question of the plan can take: no request is larger."""
         names = [name for pair in self.plan.pairs for name in (pair.target, pair.source)]
-        names += [entry.target for entry in self.plan.unmatched] + [entry.source for entry in self.plan.unused]
+        names += [entry.target for entry in self.plan.unmatched]
+        names += [entry.source for entry in self.plan.unused]
         # A character is at most 12 bytes of JSON escapes; a source may be named once, 40 bytes around each.
         return 4096 + sum(12 * len(name) + 40 for name in names) * 2
 

@@ -255,6 +255,7 @@ async function save() {
     const answer = await post("save", { base: model.data.base, answers: model.answers() });
     kept.saved = state;
     kept.fresh = false;
+    for (const other of ui.earlier) other.fresh = true;
     say(answer.message);
   } catch (error) {
     ui.lost = /has ended|Download/.test(error.message);
