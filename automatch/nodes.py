@@ -113,7 +113,7 @@ def _new_check(graph: Any, node: Any) -> Any:
     with building(graph), tf.device(node.device):
         if is_resource(node):
             return tf.raw_ops.VarIsInitializedOp(resource=node.outputs[0])
-        return tf.raw_ops.IsVariableInitialized(ref=node.outputs[0], dtype=node.outputs[0].dtype.base_dtype)
+        return tf.raw_ops.IsVariableInitialized(ref=node.outputs[0])
 
 
 def _consumers(node: Any) -> list[Any]:

@@ -1,0 +1,103 @@
+"""The two calls that people put into their code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from automatch.errors import RestoreError
+from automatch.moves import Moves, collect
+from automatch.plan import Plan
+from automatch.read import read
+from automatch.restore.result import Restored
+from automatch.restore.sinks import sink_for
+from automatch.suggest import suggest
+from automatch.tensor import Listing
+
+__all__ = ["restore", "restore_auto"]
+
+
+def restore_auto(
+    target: Any,
+    source: Any,
+    min_score: float = 0.8,
+    *,
+    exclude: Sequence[str] = (),
+    pairs: Mapping[str, str] | None = None,
+    use_ema: bool = False,
+    slots: bool = True,
+    cast: bool = False,
+    quiet: bool = False,
+) -> Restored:
+    """What was restored, after the pairs that automatch proposes with at least `min_score` got their values.
+
+    target: a session, Keras model, `tf.Module`, `tf.train.Checkpoint`, or a list or dict of variables.
+    source: a checkpoint prefix, or anything else that automatch reads values from.
+    exclude: globs over target names to leave alone. pairs: target name -> source name, decided by you.
+    use_ema: take moving averages for the variables that they shadow. slots: restore optimizer slots as well.
+    cast: convert dtypes where they differ; without it such variables are left, and `why` says so.
+    quiet: do not print the one line.
+
+    Raises:
+        UnreadableFile: the checkpoint is missing, damaged or foreign.
+        RestoreError: a value cannot be restored. No variable has changed in either case.
+    """
+    here, there = read(target), _with_values(source)
+    plan = suggest(there, here, min_score=min_score, exclude=exclude, pairs=pairs or {}, use_ema=use_ema)
+    moves = collect(plan, there, here, cast=cast, slots=slots, strict=False)
+    return _carried_out(target, there, here, plan, moves, quiet=quiet)
+
+
+def restore(
+    target: Any,
+    source: Any,
+    plan: Plan | str | os.PathLike[str],
+    *,
+    slots: bool = True,
+    cast: bool = False,
+    quiet: bool = False,
+) -> Restored:
+    """What was restored, after the accepted pairs of a reviewed plan got their values; see `restore_auto`.
+
+    Raises:
+        PlanIsStale: the plan was made for other variables.
+        UnreadableFile: the checkpoint is missing, damaged or foreign.
+        RestoreError: a value cannot be restored, or needs `cast=True`. No variable has changed in any case.
+    """
+    agreed = plan if isinstance(plan, Plan) else Plan.load(plan)
+    here, there = read(target), _with_values(source)
+    agreed.check(there, here)
+    moves = collect(agreed, there, here, cast=cast, slots=slots, strict=True)
+    return _carried_out(target, there, here, agreed, moves, quiet=quiet)
+
+
+def _with_values(source: Any) -> Listing:
+    listing = read(source)
+    if listing.values is None:
+        reasons = " ".join(listing.notes) or f"A {listing.format} holds names, not values."
+        raise RestoreError(
+            f"there are no values to restore in '{listing.path or listing.format}'. {reasons} "
+            "Give the checkpoint with its data."
+        )
+    return listing
+
+
+def _carried_out(
+    target: Any, source: Listing, listing: Listing, plan: Plan, moves: Moves, *, quiet: bool
+) -> Restored:
+    left = [tensor for tensor in listing.tensors if tensor.name in moves.left]
+    uninitialized = sink_for(target).restore(moves.moves, source, left)
+    taken = {move.source.name for move in moves.moves}
+    restored = Restored(
+        restored=[move.target.name for move in moves.moves],
+        unmatched=[tensor.name for tensor in left],
+        unused=[tensor.name for tensor in source.tensors if tensor.name not in taken],
+        uninitialized=uninitialized,
+        plan=plan,
+        why=moves.left,
+        excluded=list(listing.saveables),
+    )
+    if not quiet:
+        print(restored)
+    return restored

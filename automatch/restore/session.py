@@ -1,0 +1,158 @@
+"""Values into a session by RestoreV2: one node a task reads everything, names are fed.
+
+The nodes are built once for a graph and a set of moves; later calls, from any checkpoint whose tensors have
+the same shapes and dtypes, add none. Each task of a cluster reads its own variables, as its Saver would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from automatch.moves import Move
+from automatch.nodes import Place, building, is_resource, operation, places, run_in, transformed
+from automatch.tensor import Shape
+from automatch.transform import Transform
+
+__all__ = ["restore_by_nodes"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Assignment:
+    """Everything about setting one place that is built into the graph."""
+
+    place: Place
+    dtype: str
+    shape: Shape
+    whole: Shape | None
+    transform: Transform
+
+    @property
+    def spec(self) -> str:
+        """The slice that RestoreV2 is asked for; a part of what is transformed can only be cut afterwards."""
+        return "" if self.transform.steps else self.place.spec
+
+
+@dataclass(frozen=True, slots=True)
+class _Program:
+    """Names of the built nodes: what to run, and what to feed: the prefix, and each reader's tensor names."""
+
+    run: str
+    prefix: str
+    names: tuple[str, ...]
+    order: tuple[tuple[int, ...], ...]
+
+
+# Only names are kept: holding the nodes would hold the graph, which then would never be forgotten.
+_PROGRAMS: WeakKeyDictionary[Any, dict[tuple[_Assignment, ...], _Program]] = WeakKeyDictionary()
+
+
+def restore_by_nodes(session: Any, prefix: str, moves: Sequence[Move], checks: Sequence[Any]) -> list[bool]:
+    """The values of `checks`, after all moves have been made in one run.
+
+    prefix: a checkpoint that TensorFlow opens; its index and data shards have been checked.
+
+    Raises:
+        tensorflow.errors.OpError: reading failed; no variable has changed.
+    """
+    pairs = [(move.source.name, _assignment(move, place)) for move in moves for place in places(move.target)]
+    program = _program(session.graph, tuple(assignment for _, assignment in pairs))
+    feed: dict[Any, Any] = {program.prefix: prefix}
+    for placeholder, order in zip(program.names, program.order, strict=True):
+        feed[placeholder] = [pairs[index][0].encode("utf-8", "surrogateescape") for index in order]
+    run = session.graph.get_operation_by_name(program.run)
+    _, found = run_in(session, [run, list(checks)], feed)
+    return [bool(value) for value in found]
+
+
+def _assignment(move: Move, place: Place) -> _Assignment:
+    return _Assignment(place, move.source.dtype, move.source.shape or (), move.target.shape, move.transform)
+
+
+def _program(graph: Any, assignments: tuple[_Assignment, ...]) -> _Program:
+    programs = _PROGRAMS.setdefault(graph, {})
+    if assignments not in programs:
+        with building(graph):
+            programs[assignments] = _build(graph, assignments)
+    return programs[assignments]
+
+
+def _build(graph: Any, assignments: Sequence[_Assignment]) -> _Program:
+    import tensorflow as tf
+
+    prefix = tf.compat.v1.placeholder(tf.string, [], name="prefix")
+    readers = _by_task(graph, assignments)
+    names: list[str] = []
+    values: dict[int, Any] = {}
+    for task, members in readers:
+        with tf.device(task):
+            placeholder, read = _reader(prefix, [assignments[index] for index in members])
+        names.append(placeholder.name)
+        values.update(zip(members, read, strict=True))
+    # Where several nodes read, one may fail after another has read: nothing is assigned before all have.
+    barrier = [tf.group(*values.values())] if len(readers) > 1 else []
+    with graph.control_dependencies(barrier):
+        done = [_assign(graph, assignments[index], value) for index, value in values.items()]
+    run = tf.group(*done, name="restore")
+    return _Program(run.name, prefix.name, tuple(names), tuple(members for _, members in readers))
+
+
+def _by_task(graph: Any, assignments: Sequence[_Assignment]) -> list[tuple[str, tuple[int, ...]]]:
+    """The CPU of each task with the indices of the assignments to variables that live there."""
+    import tensorflow as tf
+
+    def task(index: int) -> str:
+        device = operation(graph, assignments[index].place.name).device
+        cpu = tf.DeviceSpec.from_string(device).replace(device_type="CPU", device_index=0)
+        return str(cpu.to_string())
+
+    indices = sorted(range(len(assignments)), key=task)
+    return [(device, tuple(members)) for device, members in groupby(indices, key=task)]
+
+
+def _reader(prefix: Any, assignments: Iterable[_Assignment]) -> tuple[Any, list[Any]]:
+    import tensorflow as tf
+
+    wanted = list(assignments)
+    names = tf.compat.v1.placeholder(tf.string, [len(wanted)], name="tensor_names")
+    tensors = tf.raw_ops.RestoreV2(
+        prefix=prefix,
+        tensor_names=names,
+        shape_and_slices=[assignment.spec for assignment in wanted],
+        dtypes=[tf.as_dtype(assignment.dtype) for assignment in wanted],
+    )
+    read = [_value(assignment, tensor) for assignment, tensor in zip(wanted, tensors, strict=True)]
+    return names, read
+
+
+def _value(assignment: _Assignment, tensor: Any) -> Any:
+    """The tensor transformed and cut to the part of the variable that it is for."""
+    if not assignment.transform.steps:
+        # Without a known shape an assignment to a resource variable would accept any.
+        tensor.set_shape(assignment.place.shape if assignment.spec else assignment.shape)
+        return tensor
+    tensor.set_shape(assignment.shape)
+    tensor = transformed(tensor, assignment.transform, assignment.whole)
+    return tensor[assignment.place.cut] if assignment.place.cut else tensor
+
+
+def _assign(graph: Any, assignment: _Assignment, value: Any) -> Any:
+    import tensorflow as tf
+
+    variable = operation(graph, assignment.place.name)
+    handle = variable.outputs[0]
+    with tf.device(variable.device):
+        if is_resource(variable):
+            dtype = variable.get_attr("dtype")
+            return tf.raw_ops.AssignVariableOp(resource=handle, value=_cast(value, assignment, dtype))
+        dtype = handle.dtype.base_dtype
+        return tf.raw_ops.Assign(ref=handle, value=_cast(value, assignment, dtype), validate_shape=True).op
+
+
+def _cast(value: Any, assignment: _Assignment, dtype: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.cast(value, dtype) if assignment.transform.cast else value

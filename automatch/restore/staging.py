@@ -1,0 +1,60 @@
+"""Values on their way into variables: every byte verified before the first value is handed out.
+
+Between verifying and handing out no more than a part of the values is kept in memory; a checkpoint's data is
+mapped instead, and what else does not fit is read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from automatch.moves import Move
+from automatch.shards import shards_of
+from automatch.tensor import Listing
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Stage"]
+
+KEPT = 96 * 2**20
+
+
+class Stage:
+    """Values of a source's tensors, transformed for their targets."""
+
+    def __init__(self, source: Listing) -> None:
+        assert source.values is not None
+        self._read = source.values
+        self._shards = shards_of(source)
+        self._kept: dict[str, np.ndarray] = {}
+
+    def verify(self, moves: Sequence[Move]) -> None:
+        """Nothing, after each value has been read and found whole.
+
+        Raises UnreadableFile for a damaged value, with the names of tensor and file.
+        """
+        room = KEPT
+        for name in dict.fromkeys(move.source.name for move in moves):
+            if self._shards is not None:
+                self._shards.verify(name)
+                continue
+            value = self._read(name)
+            if value.nbytes <= room:
+                self._kept[name] = value
+                room -= value.nbytes
+
+    def value(self, move: Move) -> np.ndarray:
+        """The value that the target of a move is to have, perhaps a view of the source's own memory."""
+        array = self._source(move.source.name)
+        shape = move.target.shape
+        if shape is None or any(axis < 0 for axis in shape):
+            shape = array.shape
+        return move.transform.apply(array, shape, move.target.dtype)
+
+    def _source(self, name: str) -> np.ndarray:
+        if name in self._kept:
+            return self._kept[name]
+        mapped = self._shards.mapped(name) if self._shards is not None else None
+        return self._read(name) if mapped is None else mapped
