@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 __all__ = ["Call", "Global", "Persistent", "loads"]
 
 # A tensor takes about 32 instructions; each leaves at most one object of about 100 bytes.
-_MOST_INSTRUCTIONS = 8_000_000
+_MOST_INSTRUCTIONS = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
