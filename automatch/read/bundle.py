@@ -7,10 +7,10 @@ Format: tensorflow/core/protobuf/tensor_bundle.proto and tensorflow/core/util/te
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -30,10 +30,6 @@ OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 # 2 GiB of index would describe some thirty million tensors.
 _LIMIT = 2**31
 _MAX_SHARDS = 2**20
-
-_VARINT = rb"([\x80-\xff]{0,9}[\x00-\x7f])"
-# shard, offset, size, crc: the end of the entry of a tensor that is not partitioned.
-_TAIL = re.compile(rb"(?s)(?:\x18%s)?(?:\x20%s)?(?:\x28%s)?\x35(....)" % (_VARINT, _VARINT, _VARINT))
 
 
 class Entry(NamedTuple):
@@ -66,7 +62,8 @@ class Bundle:
     """A checked index.
 
     entries: the tensors by name, in the order of the file, which is sorted by bytes; pieces: the entry
-    of each (name, slice) of the partitioned ones; rows: the table as it is, keys to serialised entries.
+    of each (name, slice) of the partitioned ones; rows: the table as it is, keys to serialised entries;
+    needed: how many bytes each data shard that is used has to have.
     """
 
     prefix: Path
@@ -74,6 +71,7 @@ class Bundle:
     entries: Mapping[str, Entry]
     pieces: Mapping[tuple[str, Extent], Entry]
     rows: Rows
+    needed: Mapping[int, int]
 
     @cached_property
     def missing(self) -> tuple[Path, ...]:
@@ -83,13 +81,7 @@ class Bundle:
     @cached_property
     def shards(self) -> dict[int, Path]:
         """The files of the data shards that are used, by number."""
-        used = {entry.shard for entry in self.stored()}
-        return {shard: data_path(self.prefix, shard, self.header.shards) for shard in sorted(used)}
-
-    def stored(self) -> Iterator[Entry]:
-        """The entries that have bytes of their own: whole tensors, and the pieces of the partitioned ones."""
-        yield from (entry for entry in self.entries.values() if not entry.slices)
-        yield from self.pieces.values()
+        return {shard: data_path(self.prefix, shard, self.header.shards) for shard in sorted(self.needed)}
 
 
 def index_path(prefix: Path) -> Path:
@@ -121,16 +113,19 @@ def _parse(prefix: Path, table: Rows) -> Bundle:
     header = _header(table[0][1])
     entries: dict[str, Entry] = {}
     pieces: dict[bytes, Entry] = {}
-    shapes: dict[bytes, tuple[int, Shape]] = {}
+    known: dict[bytes, _Kind] = {}
+    needed: dict[int, int] = {}
     for key, value in table[1:]:
-        entry = _fast_entry(value, shapes) or _entry(value)
+        entry = _fast_entry(value, known) or _entry(value)
         if entry.shard >= header.shards:
             raise ValueError(f"an entry names data shard {entry.shard} of {header.shards}")
+        if not entry.slices:
+            needed[entry.shard] = max(needed.get(entry.shard, 0), entry.offset + entry.size)
         if key[0]:
             entries[key.decode()] = entry
         else:
             pieces[key] = entry
-    return Bundle(prefix, header, entries, _assign_pieces(entries, pieces), table)
+    return Bundle(prefix, header, entries, _assign_pieces(entries, pieces), table, needed)
 
 
 def _header(value: bytes) -> Header:
@@ -149,31 +144,48 @@ def _header(value: bytes) -> Header:
     return Header(shards, "big" if endian else "little", consumer)
 
 
-def _fast_entry(value: bytes, shapes: dict[bytes, tuple[int, Shape]]) -> Entry | None:
-    """The entry of an ordinary tensor, or None where the long way has to be taken.
+class _Kind(NamedTuple):
+    """What the entries of all tensors of one dtype and shape have in common, and the bytes that say so."""
 
-    The tensors of a model share few pairs of dtype and shape; their bytes are equal and decoded once.
+    dtype: int
+    shape: Shape
+    size: int
+    tail: bytes
+
+
+def _fast_entry(value: bytes, known: dict[bytes, _Kind]) -> Entry | None:
+    """The entry of an ordinary tensor of the first shard, or None where the long way has to be taken.
+
+    The tensors of a model share few pairs of dtype and shape; their bytes are equal and decoded once. What is
+    left is `0x20 offset`, then the size, which follows from dtype and shape, then `0x35` and the checksum.
     """
-    if len(value) < 4 or value[0] != 0x08 or value[2] != 0x12 or value[1] > 127 or value[3] > 127:
+    if len(value) < 9 or value[0] != 0x08 or value[2] != 0x12 or value[3] > 127:
         return None
     cut = 4 + value[3]
-    match = _TAIL.fullmatch(value, cut)
-    if match is None:
+    kind = known.get(value[:cut]) or _learn(value[:cut], known)
+    if kind is None:
         return None
-    head = value[:cut]
-    known = shapes.get(head)
-    if known is None:
-        known = shapes[head] = _entry(head, sized=False)[:2]
-    shard, offset, size, crc = match.groups()
-    entry = Entry(*known, _number(shard), _number(offset), _number(size), int.from_bytes(crc, "little"))
-    _check_size(entry)
-    return entry
+    end = len(value) - 4 - len(kind.tail)
+    if value[end:-4] != kind.tail or (end > cut and value[cut] != 0x20):
+        return None
+    offset = shift = 0
+    for byte in value[cut + 1 : end]:
+        offset |= (byte & 127) << shift
+        shift += 7
+        if byte < 128 and shift != 7 * (end - cut - 1):
+            return None
+    return Entry(kind.dtype, kind.shape, 0, offset, kind.size, int.from_bytes(value[-4:], "little"))
 
 
-def _number(digits: bytes | None) -> int:
-    if digits is None:
-        return 0
-    return digits[0] if len(digits) == 1 else wire.varint(digits, 0, len(digits))[0]
+def _learn(head: bytes, known: dict[bytes, _Kind]) -> _Kind | None:
+    """The kind of the tensors whose entries begin with these bytes; None where their sizes vary."""
+    dtype, shape, *_ = _entry(head, sized=False)
+    if dtype not in ITEM_SIZE:
+        return None
+    size = prod(shape) * ITEM_SIZE[dtype]
+    tail = b"\x28" + wire.encode(size) if size else b""
+    known[head] = _Kind(dtype, shape, size, tail + b"\x35")
+    return known[head]
 
 
 def _entry(value: bytes, *, sized: bool = True) -> Entry:
@@ -208,9 +220,7 @@ def _stored_shape(value: bytes, at: int, end: int) -> Shape:
 
 
 def _check_size(entry: Entry) -> None:
-    elements = 1
-    for axis in entry.shape:
-        elements *= axis
+    elements = prod(entry.shape)
     width = ITEM_SIZE.get(entry.dtype)
     # A string takes a length of at least one byte, and all of them together a checksum of four.
     fits = (
@@ -218,7 +228,7 @@ def _check_size(entry: Entry) -> None:
         if entry.dtype == STRING
         else width is None or elements * width == entry.size
     )
-    if not fits or entry.size + entry.offset >= 2**63:
+    if not fits or entry.offset + entry.size >= 2**63:
         raise ValueError(
             f"an entry of shape {list(entry.shape)} and dtype {NAME[entry.dtype]} has {entry.size} bytes"
         )
@@ -245,16 +255,13 @@ def _assign_pieces(
 
 def _check_shards(bundle: Bundle) -> None:
     """Raises UnreadableFile where a data shard that is there is shorter than its tensors need."""
-    needed: dict[int, int] = {}
-    for entry in bundle.stored():
-        needed[entry.shard] = max(needed.get(entry.shard, 0), entry.offset + entry.size)
     for shard, path in bundle.shards.items():
         if path.exists():
             if not path.is_file():
                 raise UnreadableFile(f"'{path}' is not a regular file. Give the path of a file on disk.")
             size = path.stat().st_size
-            if size < needed[shard]:
+            if size < bundle.needed[shard]:
                 raise UnreadableFile(
-                    f"'{path}' has {size} bytes, and its index places tensors up to byte {needed[shard]}. "
+                    f"'{path}' has {size} bytes, and its index needs {bundle.needed[shard]}. "
                     "Copy both again from where they were made."
                 )

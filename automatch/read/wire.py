@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-__all__ = ["Field", "fields", "map_entry", "packed", "signed", "text", "varint"]
+__all__ = ["Field", "encode", "fields", "map_entry", "packed", "signed", "text", "varint"]
 
 Field = tuple[int, int, int]
 
@@ -27,6 +27,15 @@ def varint(data: bytes, at: int, end: int) -> tuple[int, int]:
         if shift > 63:
             raise ValueError("a number longer than 64 bits")
     raise ValueError("it ends in the middle of a number")
+
+
+def encode(value: int) -> bytes:
+    """An unsigned number as a varint."""
+    digits = bytearray()
+    while value > 127:
+        digits.append(value & 127 | 128)
+        value >>= 7
+    return bytes((*digits, value))
 
 
 def fields(data: bytes, at: int = 0, end: int | None = None) -> Iterator[Field]:
