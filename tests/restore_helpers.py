@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,13 @@ from automatch.tensor import Listing
 
 tf1 = tf.compat.v1
 
+# For strategies with two replicas; too late where a test module before this one has made a tensor, in which
+# case both replicas lie on one device.
+with contextlib.suppress(RuntimeError):
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+
 
 def plan_of(
     source: Listing, target: Listing, pairs: Mapping[str, str | tuple[str, str]], decision: str = "accept"
@@ -22,6 +30,7 @@ def plan_of(
     wanted = {name: (pair, "identity") if isinstance(pair, str) else pair for name, pair in pairs.items()}
     sides = [Side(s.path, s.format, len(s), s.fingerprint) for s in (source, target)]
     used = [name for name, _ in wanted.values()]
+    assert set(wanted) <= set(target.by_name), f"the target has only {list(target.by_name)}"
     return Plan(
         made_by="test",
         source=sides[0],

@@ -1,0 +1,247 @@
+"""Restoring into models, modules, checkpoints, lists and dicts: variables that hold their own values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import ml_dtypes
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from automatch.errors import RestoreError, UnreadableFile, UnsupportedTarget
+from automatch.read import read
+from automatch.restore import Restored, restore
+from restore_helpers import checkpoint, partitioned_checkpoint, plan_of, random_values, tf1
+
+VALUES = {
+    **random_values({"old/w": (4, 3), "old/b": (3,), "old/emb": (7, 2)}),
+    "old/step": np.int64(2**40),
+    "old/words": np.array([b"a", b"", b"\xff\x00"], dtype=object),
+    "old/half": np.array([1.5, 2.5], dtype=np.float16),
+    "old/brain": np.array([1.5, 2.5], dtype=ml_dtypes.bfloat16),
+}
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> str:
+    return checkpoint(tmp_path, VALUES)
+
+
+def run_plan(
+    target: Any, source: Any, pairs: Mapping[str, str | tuple[str, str]], **options: bool
+) -> Restored:
+    return restore(target, source, plan_of(read(source), read(target), pairs), quiet=True, **options)
+
+
+def test_a_dict_of_variables_takes_every_dtype(prefix: str) -> None:
+    variables = {
+        name: tf.Variable(tf.zeros_like(tf.constant(value)) if value.dtype != object else [b"", b"", b""])
+        for name, value in VALUES.items()
+    }
+    run_plan(variables, prefix, {name: name for name in VALUES})
+    for name, value in VALUES.items():
+        np.testing.assert_array_equal(variables[name].numpy(), value)
+
+
+def test_a_list_of_variables_with_transforms_casts_and_ties(prefix: str) -> None:
+    t, wide = tf.Variable(tf.zeros([3, 4]), name="t"), tf.Variable(tf.zeros([2]), name="wide")
+    one, two = tf.Variable(tf.zeros([3]), name="one"), tf.Variable(tf.zeros([3]), name="two")
+    pairs = {
+        "t": ("old/w", "transpose:1,0"),
+        "wide": ("old/half", "identity+cast"),
+        "one": "old/b",
+        "two": "old/b",
+    }
+    run_plan([t, wide, one, two], prefix, pairs, cast=True)
+    np.testing.assert_array_equal(t.numpy(), VALUES["old/w"].T)
+    np.testing.assert_array_equal(wide.numpy(), [1.5, 2.5])
+    one.assign_add([1.0, 1.0, 1.0])
+    np.testing.assert_array_equal(two.numpy(), VALUES["old/b"])
+
+
+def test_values_are_the_variables_own_whatever_becomes_of_the_file(prefix: str) -> None:
+    w = tf.Variable(tf.zeros([4, 3]), name="w")
+    run_plan([w], prefix, {"w": "old/w"})
+    Path(f"{prefix}.data-00000-of-00001").write_bytes(bytes(4096))
+    np.testing.assert_array_equal(w.numpy(), VALUES["old/w"])
+
+
+def test_a_keras_3_model(prefix: str) -> None:
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="d")], name="m")
+    restored = run_plan(model, prefix, {"m/d/kernel": "old/w", "m/d/bias": "old/b"})
+    assert restored.restored == ["m/d/kernel", "m/d/bias"]
+    x = np.ones((2, 4), np.float32)
+    np.testing.assert_allclose(model(x), x @ VALUES["old/w"] + VALUES["old/b"], rtol=1e-5)
+
+
+def test_a_keras_3_model_in_a_graph_through_its_session(prefix: str) -> None:
+    with tf.Graph().as_default(), tf1.Session() as session:
+        layer = keras.layers.Dense(3, name="d")
+        layer.build((None, 4))
+        run_plan(session, prefix, {"d/kernel": "old/w", "d/bias": "old/b"})
+        np.testing.assert_array_equal(session.run(layer.kernel.value), VALUES["old/w"])
+
+
+def test_a_tf_keras_model(prefix: str) -> None:
+    model = tf_keras.Sequential([tf_keras.layers.Dense(3, name="d", input_shape=(4,))], name="m")
+    run_plan(model, prefix, {"d/kernel": "old/w", "d/bias": "old/b"})
+    x = np.ones((2, 4), np.float32)
+    np.testing.assert_allclose(model(x), x @ VALUES["old/w"] + VALUES["old/b"], rtol=1e-5)
+
+
+def test_mixed_precision_layers_of_tf_keras_keep_their_own_dtype(prefix: str) -> None:
+    layer = tf_keras.layers.Dense(3, name="d", dtype=tf_keras.mixed_precision.Policy("mixed_float16"))
+    layer.build((None, 4))
+    run_plan(layer.weights, prefix, {"kernel": "old/w", "bias": "old/b"})
+    np.testing.assert_array_equal(layer.kernel.numpy(), VALUES["old/w"])
+
+
+def test_a_tf_module(prefix: str) -> None:
+    class Net(tf.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = tf.Variable(tf.zeros([4, 3]), name="w")
+            self.frozen = tf.Variable(tf.zeros([3]), name="b", trainable=False)
+
+    net = Net()
+    restored = run_plan(net, prefix, {"w": "old/w"})
+    np.testing.assert_array_equal(net.w.numpy(), VALUES["old/w"])
+    np.testing.assert_array_equal(net.frozen.numpy(), np.zeros(3))
+    assert restored.unmatched == ["b"]
+
+
+def test_a_tf_train_checkpoint(prefix: str) -> None:
+    net = tf.Module()
+    net.w = tf.Variable(tf.zeros([4, 3]))
+    target = tf.train.Checkpoint(net=net)
+    names = [tensor.name for tensor in read(target).tensors]
+    key = next(name for name in names if name.startswith("net/w"))
+    run_plan(target, prefix, {key: "old/w"})
+    np.testing.assert_array_equal(net.w.numpy(), VALUES["old/w"])
+
+
+def test_a_partitioned_source_is_joined(tmp_path: Path) -> None:
+    values = random_values({"emb": (7, 2)})
+    prefix = partitioned_checkpoint(tmp_path, values, parts=3)
+    emb = tf.Variable(tf.zeros([7, 2]), name="emb")
+    run_plan([emb], prefix, {"emb": "emb"})
+    np.testing.assert_array_equal(emb.numpy(), values["emb"])
+
+
+def test_arrays_in_memory_are_a_source(prefix: str) -> None:
+    w = tf.Variable(tf.zeros([3, 4]), name="w")
+    run_plan([w], {"a": VALUES["old/w"]}, {"w": ("a", "transpose:1,0")})
+    np.testing.assert_array_equal(w.numpy(), VALUES["old/w"].T)
+
+
+def test_variables_of_a_mirrored_strategy_get_the_value_in_every_replica(prefix: str) -> None:
+    strategy = tf.distribute.MirroredStrategy(["cpu:0", "cpu:1"])
+    with strategy.scope():
+        w = tf.Variable(tf.zeros([4, 3]), name="w")
+        total = tf.Variable(
+            tf.zeros([3]),
+            name="total",
+            synchronization=tf.VariableSynchronization.ON_READ,
+            aggregation=tf.VariableAggregation.SUM,
+        )
+    run_plan([w, total], prefix, {"w": "old/w", "total": "old/b"})
+    assert len(w.values) == 2
+    for replica in w.values:
+        np.testing.assert_array_equal(replica.numpy(), VALUES["old/w"])
+    np.testing.assert_allclose(total.read_value().numpy(), VALUES["old/b"], rtol=1e-6)
+
+
+def test_keras_models_under_a_mirrored_strategy(prefix: str) -> None:
+    with tf.distribute.MirroredStrategy(["cpu:0", "cpu:1"]).scope():
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="d")], name="m")
+    run_plan(model, prefix, {"m/d/kernel": "old/w", "m/d/bias": "old/b"})
+    for replica in model.layers[0].kernel.value.values:
+        np.testing.assert_array_equal(replica.numpy(), VALUES["old/w"])
+
+
+def test_variables_of_a_graph_are_restored_through_the_default_session(prefix: str) -> None:
+    with tf.Graph().as_default():
+        w = tf1.get_variable("w", [4, 3])
+        emb = tf1.get_variable("emb", [7, 2], partitioner=tf1.fixed_size_partitioner(2))
+        target = {"mine/w": w, "mine/emb": emb}
+        with pytest.raises(UnsupportedTarget, match="Pass the session"):
+            run_plan(target, prefix, {"mine/w": "old/w"})
+        with tf1.Session() as session:
+            restored = run_plan(target, prefix, {"mine/w": "old/w", "mine/emb": "old/emb"})
+            np.testing.assert_array_equal(session.run(w), VALUES["old/w"])
+            np.testing.assert_array_equal(np.concatenate(session.run(list(emb))), VALUES["old/emb"])
+    assert restored.restored == ["mine/w", "mine/emb"]
+
+
+def test_a_damaged_tensor_is_found_before_the_first_variable_changes(prefix: str) -> None:
+    w, b = tf.Variable(tf.ones([4, 3]), name="w"), tf.Variable(tf.ones([3]), name="b")
+    shard = Path(f"{prefix}.data-00000-of-00001")
+    data = bytearray(shard.read_bytes())
+    data[data.index(VALUES["old/w"].tobytes()) + 40] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(UnreadableFile, match=r"data-00000-of-00001' is damaged.*'old/w'"):
+        run_plan([b, w], prefix, {"b": "old/b", "w": "old/w"})
+    np.testing.assert_array_equal(b.numpy(), np.ones(3))
+    np.testing.assert_array_equal(w.numpy(), np.ones((4, 3)))
+
+
+class _Stubborn:
+    """A variable that takes its old value and no other."""
+
+    def __init__(self, variable: tf.Variable) -> None:
+        self._variable = variable
+        self.name, self.shape, self.dtype = variable.name, variable.shape, variable.dtype
+
+    def assign(self, value: np.ndarray) -> None:
+        if not np.array_equal(np.asarray(value), np.ones(self.shape)):
+            raise ValueError("the disk is full")
+        self._variable.assign(value)
+
+    def read_value(self) -> tf.Tensor:
+        return self._variable.read_value()
+
+
+def test_a_failure_half_way_leaves_the_old_values(prefix: str) -> None:
+    b, w = tf.Variable(tf.ones([3]), name="b"), tf.Variable(tf.ones([4, 3]), name="w")
+    with pytest.raises(
+        RestoreError, match="'w' did not take the value of 'old/w': the disk is full.*old value"
+    ):
+        run_plan([b, _Stubborn(w)], prefix, {"b": "old/b", "w": "old/w"})
+    np.testing.assert_array_equal(b.numpy(), np.ones(3))
+    np.testing.assert_array_equal(w.numpy(), np.ones((4, 3)))
+
+
+def test_a_shape_that_does_not_fit_is_refused_with_both_sides(prefix: str) -> None:
+    b, w = tf.Variable(tf.ones([3]), name="b"), tf.Variable(tf.ones([3, 4]), name="w")
+    with pytest.raises(RestoreError, match=r"'old/w' f32\[4,3\] cannot become 'w' f32\[3,4\]"):
+        run_plan([b, w], prefix, {"b": "old/b", "w": "old/w"})
+    np.testing.assert_array_equal(b.numpy(), np.ones(3))
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("old/words", tf.float32), ("old/w", tf.string)])
+def test_casts_without_meaning_are_refused(prefix: str, name: str, dtype: tf.DType) -> None:
+    value = VALUES[name]
+    v = tf.Variable(tf.zeros(value.shape) if dtype != tf.string else tf.fill(value.shape, b""), name="v")
+    with pytest.raises(RestoreError, match="no conversion keeps its meaning"):
+        run_plan([v], prefix, {"v": (name, "identity+cast")}, cast=True)
+
+
+def test_optimizer_slots_can_be_left(tmp_path: Path) -> None:
+    with tf.Graph().as_default(), tf1.Session() as session:
+        w = tf1.get_variable("w", [3])
+        tf1.train.MomentumOptimizer(0.1, 0.9).minimize(tf.reduce_sum(w * w))
+        session.run(tf1.global_variables_initializer())
+        prefix = tf1.train.Saver().save(session, str(tmp_path / "m.ckpt"))
+        session.run([w.assign([1.0, 1.0, 1.0])])
+        restored = run_plan(session, prefix, {"w": "w", "w/Momentum": "w/Momentum"}, slots=False)
+        assert restored.restored == ["w"]
+        assert "slots=False" in restored.why["w/Momentum"]
+        assert run_plan(session, prefix, {"w": "w", "w/Momentum": "w/Momentum"}).restored == [
+            "w",
+            "w/Momentum",
+        ]
