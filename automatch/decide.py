@@ -12,7 +12,7 @@ import msgspec
 
 from automatch.errors import PlanConflict
 from automatch.plan import Alternative, By, Decision, Pair, Plan, RuleRecord, Unmatched, Unused
-from automatch.planfile import some
+from automatch.plancheck import some
 
 __all__ = ["closest", "decide", "select", "take"]
 

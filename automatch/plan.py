@@ -230,7 +230,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         Raises:
             PlanIsStale: a side has changed; the message names the variables that differ.
         """
-        from automatch.planfile import check
+        from automatch.plancheck import check
 
         check(self, source, target)
 
