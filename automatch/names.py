@@ -1,0 +1,93 @@
+"""A variable name taken apart.
+
+    resnet_v1_50/block1/unit_2/bottleneck_v1/conv3/BatchNorm/moving_mean
+    \\__________/ \\____/                                       \\_________/
+      component   component                                        leaf
+
+    atoms   resnet v1 50 | block 1 | unit 2 | bottleneck v1 | conv 3 | batch norm | moving mean
+
+Components stand between `/` or `.`, atoms between any separators, at changes of case and around digits.
+Every run of atoms from the start is a scope, so that `conv2_block1_1_bn/gamma` has scopes as
+`conv2/block1/1/bn/gamma` has them: how deep a codebase nests is a matter of its taste.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+__all__ = ["Atom", "Name", "natural_key", "parse"]
+
+# `2d` and `1x1` are words about a kernel and no indices; so is the version in `v1`. A single letter after
+# a number (`5b`, `2a`) counts on from it.
+_ATOM = re.compile(
+    r"[1-3][dD](?![a-z])|\d+x\d+|[vV]\d(?!\d)|[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_a-zA-Z]+"
+)
+_COMPONENT = re.compile(r"[/.|:]+")
+_SUFFIX = re.compile(r"(/\.ATTRIBUTES/VARIABLE_VALUE|:\d+)$")
+_NUMBER = re.compile(r"(\d+)")
+
+Atom = str | int
+
+
+@dataclass(frozen=True)
+class Name:
+    """A name with its components and its atoms; `leaf` is the index of the last component's first atom."""
+
+    text: str
+    components: tuple[str, ...]
+    atoms: tuple[Atom, ...]
+    leaf: int
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """The atoms that are no numbers."""
+        return tuple(atom for atom in self.atoms if isinstance(atom, str))
+
+    @cached_property
+    def numbers(self) -> tuple[int, ...]:
+        """The atoms that are numbers."""
+        return tuple(atom for atom in self.atoms if isinstance(atom, int))
+
+
+def parse(text: str) -> Name:
+    """The name taken apart.
+
+    >>> parse("h.11.attn.QKVProj_w").atoms
+    ('h', 11, 'attn', 'qkv', 'proj', 'w')
+    """
+    components = tuple(part for part in _COMPONENT.split(_SUFFIX.sub("", text)) if part)
+    atoms: list[Atom] = []
+    leaf = 0
+    for component in components:
+        leaf = len(atoms)
+        atoms.extend(_atoms(component))
+    return Name(text, components, tuple(atoms), leaf)
+
+
+def _atoms(component: str) -> list[Atom]:
+    found: list[Atom] = []
+    for match in _ATOM.finditer(component):
+        text = match.group()
+        after_number = match.start() > 0 and component[match.start() - 1].isdigit()
+        if text.isdigit():
+            found.append(int(text) if len(text) < 10 else text)
+        elif after_number and len(text) == 1 and text.isalpha() and text.islower():
+            found.append(ord(text) - ord("a"))
+        else:
+            found.append(text.lower())
+    return found
+
+
+def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
+    """A sort key under which `layer_2` comes before `layer_10`.
+
+    >>> sorted(["h10", "h9", "h"], key=natural_key)
+    ['h', 'h9', 'h10']
+    """
+    return tuple(
+        (0, int(part), "") if part.isdigit() and part.isascii() else (1, 0, part)
+        for part in _NUMBER.split(text)
+        if part
+    )

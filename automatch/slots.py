@@ -1,0 +1,114 @@
+"""Optimizer slots, moving averages and counters: tensors that follow a variable and are no variables of the model."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from automatch.tensor import Listing, Tensor
+from automatch.vocabulary import slot_kind, slot_words
+
+__all__ = ["Satellite", "satellites"]
+
+_SUFFIX = re.compile(r"(/\.ATTRIBUTES/VARIABLE_VALUE|:\d+)$")
+_OBJECT_SLOT = re.compile(r"^(?P<base>.+)/\.OPTIMIZER_SLOT/[^/]+/(?P<kind>[^/]+)$")
+_REPLICA = re.compile(r"/(replica_\d+)$")
+
+# Words that say "slot" wherever they end a name, even if the variable itself is not in the file; the
+# others (`m`, `linear`, …) could be a variable's own name.
+_SURE = re.compile(
+    r"^(Adam|AdamAsync|LAMB|Momentum|Nesterov|RMSProp|Adagrad|AdagradDA|Ftrl|Adadelta|Adafactor"
+    r"|ExponentialMovingAverage|adam_[mv])(_\d+)?$"
+)
+_HYPER = re.compile(
+    r"(^|[/_.])(beta_?[12]_?power(_\d+)?|learning_rate|decay|momentum|save_counter|_lr|lr|rho|epsilon|beta_[12])$"
+)
+# The folders in which optimizers of Keras keep all that is theirs.
+_OPTIMIZER = re.compile(r"(^|/)(optimizer|_optimizer|optimizers|opt_state)(/|\.|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Satellite:
+    """A tensor that follows another: `base` is the index of its variable (None: not in the listing)."""
+
+    base: int | None
+    kind: str
+
+
+def satellites(listing: Listing) -> dict[int, Satellite]:
+    """Index of each slot, moving average or optimizer's own number -> what it follows."""
+    index = {_plain(tensor.name): i for i, tensor in enumerate(listing.tensors)}
+    by_full = {t.full_name: i for i, t in enumerate(listing.tensors) if t.full_name}
+    found: dict[int, Satellite] = {}
+    for i, tensor in enumerate(listing.tensors):
+        satellite = _known(tensor, index, by_full) or _by_name(tensor, index, listing)
+        if satellite is not None and satellite.base != i:
+            found[i] = satellite
+    return _without_chance(found, listing)
+
+
+def _plain(name: str) -> str:
+    return _SUFFIX.sub("", name)
+
+
+def _known(tensor: Tensor, index: dict[str, int], by_full: dict[str | None, int]) -> Satellite | None:
+    """What the file itself says."""
+    if tensor.slot_of is None:
+        return None
+    base = index.get(_plain(tensor.slot_of), by_full.get(tensor.slot_of))
+    return Satellite(base, slot_kind(tensor.slot or "slot"))
+
+
+def _by_name(tensor: Tensor, index: dict[str, int], listing: Listing) -> Satellite | None:
+    name = _plain(tensor.name)
+    match = _OBJECT_SLOT.match(name)
+    if match:
+        return Satellite(index.get(match["base"]), slot_kind(match["kind"]))
+    replica = _REPLICA.search(name)
+    stem = name[: replica.start()] if replica else name
+    separator = max(stem.rfind("/"), stem.rfind("."))
+    if separator < 0:
+        return Satellite(None, "number") if _is_number(tensor, name) else None
+    head, last = stem[:separator], stem[separator + 1 :]
+    if last in slot_words() or _SURE.match(last):
+        base = _owner(head, replica, index)
+        if base is not None and listing.tensors[base].shape == tensor.shape:
+            return Satellite(base, slot_kind(last))
+        if _SURE.match(last):
+            return Satellite(base, slot_kind(last))
+    if _OPTIMIZER.search(name) or _is_number(tensor, name):
+        return Satellite(None, "number" if tensor.shape == () else "slot")
+    return None
+
+
+def _is_number(tensor: Tensor, name: str) -> bool:
+    return tensor.shape == () and _HYPER.search(name) is not None
+
+
+def _owner(head: str, replica: re.Match[str] | None, index: dict[str, int]) -> int | None:
+    """The variable whose slot has this name less its last word.
+
+    `training/Adam/dense/kernel/m` belongs to `dense/kernel`: an optimizer may put its own scope in front.
+    """
+    if replica and head + replica.group() in index:
+        return index[head + replica.group()]
+    parts = head.split("/")
+    for start in range(len(parts)):
+        base = index.get("/".join(parts[start:]))
+        if base is not None and (start == 0 or len(parts) - start >= 2):
+            return base
+    return None
+
+
+def _without_chance(found: dict[int, Satellite], listing: Listing) -> dict[int, Satellite]:
+    """Less those whose word occurs once only and could be a variable's own name (`layer/linear`)."""
+    counts = Counter(satellite.kind for satellite in found.values())
+    return {
+        i: satellite
+        for i, satellite in found.items()
+        if counts[satellite.kind] > 1
+        or satellite.base is None
+        or listing.tensors[i].slot_of is not None
+        or _SURE.match(_plain(listing.tensors[i].name).rsplit("/", 1)[-1])
+    }

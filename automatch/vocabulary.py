@@ -1,0 +1,87 @@
+"""What words in variable names mean: synonyms, roles and kinds of slots, as the data file knows them."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+
+__all__ = ["concepts", "meaning", "role_of", "slot_kind", "slot_words"]
+
+
+@cache
+def _data() -> dict[str, dict[str, list[str]]]:
+    text = resources.files("automatch").joinpath("data/synonyms.toml").read_text("utf-8")
+    return tomllib.loads(text)
+
+
+@cache
+def _roles() -> dict[str, str]:
+    return {word: role for role, words in _data()["roles"].items() for word in words}
+
+
+@cache
+def slot_words() -> dict[str, str]:
+    """Spelling of a slot -> its kind, in the spelling's own case."""
+    return {word: kind for kind, words in _data()["slots"].items() for word in words}
+
+
+@cache
+def concepts(word: str) -> tuple[str, ...]:
+    """The concepts that a lower-case word stands for; most words stand for themselves.
+
+    >>> concepts("wte"), concepts("gadget")
+    (('token', 'embedding'), ('gadget',))
+    """
+    found = _data()["words"].get(word)
+    return (word,) if found is None else tuple(found)
+
+
+@cache
+def _phrases() -> dict[tuple[str, ...], tuple[str, ...]]:
+    return {tuple(phrase.split()): tuple(means) for phrase, means in _data()["phrases"].items()}
+
+
+@cache
+def _longest() -> int:
+    return max(map(len, _phrases()))
+
+
+def meaning(words: Sequence[str]) -> list[str]:
+    """The concepts of a run of words, phrases first.
+
+    >>> meaning(("layer", "norm", "w")), meaning(("token", "type", "embeddings"))
+    (['norm', 'w'], ['type', 'embedding'])
+    """
+    found: list[str] = []
+    start = 0
+    while start < len(words):
+        for length in range(min(_longest(), len(words) - start), 0, -1):
+            phrase = _phrases().get(tuple(words[start : start + length]))
+            if phrase is not None:
+                found.extend(phrase)
+                start += length
+                break
+        else:
+            found.extend(concepts(words[start]))
+            start += 1
+    return found
+
+
+def role_of(word: str) -> str | None:
+    """The role that a last word of a name gives a variable, or None.
+
+    >>> role_of("biases"), role_of("logits")
+    ('bias', None)
+    """
+    return _roles().get(word)
+
+
+def slot_kind(spelling: str) -> str:
+    """The kind of a slot by its spelling; an unknown spelling is a kind of its own.
+
+    >>> slot_kind("Adam_1"), slot_kind("adam_v"), slot_kind("fisher")
+    ('v', 'v', 'fisher')
+    """
+    return slot_words().get(spelling, spelling)
