@@ -54,16 +54,14 @@ def collect(plan: Plan, source: Listing, target: Listing, *, cast: bool, slots: 
         variable = target.by_name.get(pair.target)
         if not slots and variable is not None and variable.slot_of is not None:
             left[pair.target] = "an optimizer slot, left by slots=False"
-        elif problem := _problem(pair, source, target):
-            problems.append(problem)
-        elif parse(pair.transform).cast and not cast:
-            left[pair.target] = why = _needs_cast(pair, source)
-            problems += [f"'{pair.target}' {why}"] if strict else []
+        elif problem := _problem(pair, source, target, cast=cast):
+            left[pair.target] = problem
+            problems.append(f"'{pair.target}': {problem}")
         else:
             moves.append(
                 Move(source.by_name[pair.source], target.by_name[pair.target], parse(pair.transform))
             )
-    if problems:
+    if problems and strict:
         raise RestoreError(_told(problems))
     return Moves(tuple(moves), left)
 
@@ -76,15 +74,11 @@ def _undecided(plan: Plan) -> dict[str, str]:
     return left
 
 
-def _needs_cast(pair: Pair, source: Listing) -> str:
-    return f"needs a cast from {source.by_name[pair.source].dtype} to {pair.dtype}: pass cast=True"
-
-
-def _problem(pair: Pair, source: Listing, target: Listing) -> str:
+def _problem(pair: Pair, source: Listing, target: Listing, *, cast: bool) -> str:
     """What keeps an accepted pair from being moved, in words; empty if nothing does."""
     tensor, variable = source.by_name.get(pair.source), target.by_name.get(pair.target)
     if tensor is None:
-        return f"the source has no tensor '{pair.source}' for '{pair.target}'"
+        return f"the source has no tensor '{pair.source}'"
     if variable is None:
         return f"the target has no variable '{pair.target}'"
     transform = parse(pair.transform)
@@ -94,7 +88,11 @@ def _problem(pair: Pair, source: Listing, target: Listing) -> str:
         return f"{types} by '{transform}'"
     if tensor.dtype != variable.dtype and not transform.cast:
         return f"{types} without '+cast' in its transform"
-    return f"{types}: no conversion keeps its meaning" if _meaningless(tensor.dtype, variable.dtype) else ""
+    if _meaningless(tensor.dtype, variable.dtype):
+        return f"{types}: no conversion keeps its meaning"
+    if transform.cast and not cast:
+        return f"it needs a cast from {tensor.dtype} to {variable.dtype}: pass cast=True"
+    return ""
 
 
 def _meaningless(dtype: str, wanted: str) -> bool:

@@ -148,5 +148,5 @@ def transformed(tensor: Any, transform: Transform, shape: Shape | None) -> Any:
 def run_in(session: Any, fetches: Any, feed: dict[Any, Any]) -> Any:
     """What a session gives for the fetches; the hooks of a monitored session do not take it for a step."""
     if hasattr(session, "run_step_fn"):
-        return session.run_step_fn(lambda step: step.session.run(fetches, feed))
+        return session.run_step_fn(lambda step_context: step_context.session.run(fetches, feed))
     return session.run(fetches, feed)

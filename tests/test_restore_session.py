@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from automatch.errors import PlanIsStale, RestoreError, UnreadableFile
+from automatch.errors import AutomatchError, PlanIsStale, RestoreError, UnreadableFile
 from automatch.read import read
 from automatch.restore import Restored, restore
 from restore_helpers import checkpoint, partitioned_checkpoint, plan_of, random_values, tf1
@@ -185,9 +185,7 @@ def test_a_wrong_shape_is_refused_although_tensorflow_would_take_it(prefix: str,
     b = tf1.get_variable("b", [3], initializer=tf1.ones_initializer())
     with tf1.Session() as session:
         session.run([w.initializer, b.initializer])
-        with pytest.raises(
-            RestoreError, match=r"'old/w' f32\[4,3\] cannot become 'w' f32\[3,4\] by 'identity'"
-        ):
+        with pytest.raises(AutomatchError, match=r"f32\[3,4\].*'w'.*f32\[4,3\].*'old/w'"):
             run_plan(session, prefix, {"b": "old/b", "w": "old/w"})
         np.testing.assert_array_equal(session.run(b), np.ones(3))
 
