@@ -1,0 +1,182 @@
+"""Rules are exact, each pair follows one, and there are few."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plan_cases import LISTINGS, truth
+
+from automatch.generalise import Rule
+from automatch.pattern import Hole, Pattern
+from automatch.rules import fold
+
+CASES = sorted(path.name.removesuffix(".json.gz") for path in LISTINGS.glob("*.json.gz"))
+
+
+def check(rules: tuple[Rule, ...], pairs: list[tuple[str, str]], sources: set[str], targets: set[str]) -> None:
+    """Asserts what holds for every folding."""
+    assert sorted(member for rule in rules for member in rule.members) == list(range(len(pairs)))
+    sources, targets = sources | {s for s, _ in pairs}, targets | {t for _, t in pairs}
+    for rule in rules:
+        members = {pairs[member][0]: pairs[member][1] for member in rule.members}
+        assert all(rule.pattern.rewrite(source) == target for source, target in members.items())
+        assert Pattern.parse(*rule.pattern.text()) == rule.pattern
+        for source in sources - members.keys():
+            assert rule.pattern.rewrite(source) not in targets
+
+
+@pytest.mark.parametrize("case", CASES[::4])
+def test_rules_of_real_renames_are_exact(case: str) -> None:
+    pairs, sources, targets = truth(case)
+    check(fold(pairs, sources, targets), list(pairs), set(sources), set(targets))
+
+
+@pytest.mark.parametrize(
+    ("case", "most"),
+    [
+        ("blog-resnet-cifar_init_to_input", 2),
+        ("resnet50_tf-slim-v1_to_keras", 10),
+        ("resnet152_tf-slim-v1_to_keras", 10),
+        ("bert-base_google-tf1_to_hf-tf", 8),
+        ("bert-base_google-tf1_to_hf-torch", 15),
+        ("bart-base_hf-torch_to_keras-hub", 15),
+        ("mobilenet-v2_tf-slim_to_keras", 15),
+        ("convbert-base_google-tf1_to_hf-tf", 8),
+        ("densenet121_keras_to_torchvision", 15),
+        ("gpt2-xl_hf-torch_to_haiku-weightbridge", 15),
+    ],
+)
+def test_hundreds_of_variables_are_a_dozen_rules(case: str, most: int) -> None:
+    assert len(fold(*truth(case))) <= most
+
+
+def texts(*pairs: tuple[str, str], sources: tuple[str, ...] = (), targets: tuple[str, ...] = ()) -> list[str]:
+    rules = fold(pairs, sources, targets)
+    check(rules, list(pairs), set(sources), set(targets))
+    return [" -> ".join(rule.pattern.text()) for rule in rules]
+
+
+def test_equal_names_are_one_rule() -> None:
+    assert texts(("a/w", "a/w"), ("b/c/w", "b/c/w")) == ["** -> **"]
+
+
+def test_a_prefix_is_one_rule() -> None:
+    assert texts(("a/w", "m/a/w"), ("b/c/v", "m/b/c/v")) == ["** -> m/**"]
+
+
+def test_a_shifted_index_is_written_as_a_shift() -> None:
+    pairs = [(f"h{i}/w", f"layer_{i - 1}/kernel") for i in range(1, 13)]
+    assert texts(*pairs) == ["h*/w -> layer_{*-1}/kernel"]
+
+
+def test_indices_in_another_order_are_told_apart() -> None:
+    pairs = [(f"a{i}/b{j}", f"x{j}_{i}") for i in range(3) for j in range(4)]
+    assert texts(*pairs) == ["a*/b* -> x{2}_{1}"]
+
+
+def test_words_that_change_alike_share_a_line() -> None:
+    pairs = [(f"l{i}/{a}", f"l{i}/{b}") for i in range(3) for a, b in (("gamma", "weight"), ("beta", "bias"))]
+    assert texts(*pairs) == ["l*/{gamma|beta} -> l*/{weight|bias}"]
+
+
+def test_a_missing_layer_is_not_covered() -> None:
+    pairs = [(f"layers.{i}.w", f"blocks.{i}.w") for i in range(24) if i != 7]
+    assert texts(*pairs, sources=("layers.7.w",)) == ["layers.*.w -> blocks.*.w"]
+    # Where the target has layer 7 and takes nothing for it, no rule may give it something.
+    assert len(texts(*pairs, sources=("layers.7.w",), targets=("blocks.7.w",))) == 23
+
+
+def test_an_index_that_stands_twice_is_no_free_product() -> None:
+    assert texts(("a.0.b.1.w", "x.0.1"), ("a.1.b.0.w", "x.1.0")) == ["a.*.b.*.w -> x.*.*"]
+
+
+def test_one_source_may_go_to_several_targets() -> None:
+    assert len(texts(("emb", "enc/emb"), ("emb", "dec/emb"), ("emb", "out_0"), ("emb", "out_1"))) == 4
+
+
+def test_signs_of_the_notation_in_names_are_names() -> None:
+    pairs = [("a*/{x}/w|v", "b*/{y}/w|v"), ("a\\/**", "b\\/**"), ("a\n/[0]", "b\n/[0]")]
+    texts(*pairs)
+
+
+def test_pairs_of_different_labels_share_no_rule() -> None:
+    pairs = [(f"h{i}/w", f"g{i}/w") for i in range(6)]
+    rules = fold(pairs, labels=["sure"] * 3 + ["unsure"] * 3)
+    assert all(len({member < 3 for member in rule.members}) == 1 for rule in rules)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "name", "made"),
+    [
+        ("h*/w", "g{*+2}/w", "h7/w", "g9/w"),
+        ("h*/w", "g{*-2}/w", "h1/w", None),
+        ("h*/w", "g{*-2}/w", "h08/w", None),
+        ("{a|b}/*", "{c|d}/*", "b/1", "d/1"),
+        ("{a|b}/*", "{2}/{1:c|d}", "a/1", "1/c"),
+        ("b*/c{1}/w", "*/w", "b2/c2/w", "2/w"),
+        ("b*/c{1}/w", "*/w", "b2/c3/w", None),
+        ("**/w", "**/v", "a/b/w", "a/b/v"),
+        ("*/w", "*/v", "a/b/w", None),
+        ("a\\*/w", "b\\{\\}/w", "a*/w", "b{}/w"),
+        ("100%/*", "50%s/*", "100%/x", "50%s/x"),
+    ],
+)
+def test_what_a_pattern_makes(source: str, target: str, name: str, made: str | None) -> None:
+    pattern = Pattern.parse(source, target)
+    assert pattern.rewrite(name) == made
+    assert pattern.text() == (source, target)
+    back = pattern.inverse()
+    if made is not None:
+        assert back is not None
+        assert back.rewrite(made) == name
+
+
+def test_a_pattern_that_drops_text_has_no_way_back() -> None:
+    assert Pattern(("a", Hole(1), "b"), ("c",)).inverse() is None
+    assert Pattern.parse("{a|b}/w", "{c|c}/w").inverse() is None
+
+
+STEPS = st.sampled_from(["enc", "layer_1", "layer_2", "l3", "w", "b", "gamma", "a.b", "x*", "07", "{q}"])
+NAMES = st.lists(STEPS, min_size=1, max_size=4).map("/".join)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(NAMES, NAMES), max_size=12, unique_by=lambda pair: pair[1]),
+    st.sets(NAMES, max_size=6),
+    st.sets(NAMES, max_size=6),
+)
+def test_any_folding_is_exact(pairs: list[tuple[str, str]], sources: set[str], targets: set[str]) -> None:
+    check(fold(pairs, sources, targets), pairs, sources, targets)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 3), st.integers(-2, 3), st.sampled_from(["a/{}/w", "h{}.w", "x_{}"]), st.data())
+def test_any_folding_of_indices_is_exact(start: int, shift: int, form: str, data: st.DataObject) -> None:
+    count = data.draw(st.integers(1, 12))
+    left = data.draw(st.sets(st.integers(0, 11), max_size=3))
+    pairs = [
+        (form.format(i + start), f"m/{form.format(i + start + shift)}")
+        for i in range(count)
+        if i not in left and i + start + shift >= 0
+    ]
+    sources = {form.format(i + start) for i in left}
+    targets = {f"m/{form.format(i + start + shift)}" for i in left if i + start + shift >= 0}
+    check(fold(pairs, sources, targets), pairs, sources, targets)
+
+
+def test_tens_of_thousands_of_variables_are_a_few_rules() -> None:
+    words = {"gate_proj": "wi_0", "up_proj": "wi_1", "down_proj": "wo"}
+    pairs = [
+        (f"model.layers.{i}.mlp.experts.{j}.{a}.weight", f"decoder/block_{i + 1}/moe/expert_{j}/{b}/kernel")
+        for i in range(20)
+        for j in range(256)
+        for a, b in words.items()
+    ]
+    assert [len(rule.members) for rule in fold(pairs)] == [len(pairs)]
+
+
+def test_renames_without_any_rule_stay_pairs() -> None:
+    pairs = [(f"v{i}", f"{'abcdefghij'[i * 7 % 10]}{i * i * 7919 % 4001}") for i in range(1500)]
+    assert sum(len(rule.members) for rule in fold(pairs)) == len(pairs)
