@@ -1,0 +1,8 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+
+# Before the first import of TensorFlow: it tells of devices and libraries that no test asks for.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
