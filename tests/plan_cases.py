@@ -37,9 +37,15 @@ def pair(source: str, target: str, **changes: object) -> Pair:
 
 
 def doubtful(source: str, target: str, **changes: object) -> Pair:
-    others = (Alternative(f"{source}_other", 0.41),)
-    plain = pair(source, target, score=0.58, margin=0.03, decision="undecided", evidence=EVIDENCE)
-    return msgspec.structs.replace(plain, alternatives=others, why="only shape and order speak for it", **changes)
+    plain = {
+        "score": 0.58,
+        "margin": 0.03,
+        "decision": "undecided",
+        "evidence": EVIDENCE,
+        "alternatives": (Alternative(f"{source}_other", 0.41),),
+        "why": "only shape and order speak for it",
+    }
+    return pair(source, target, **{**plain, **changes})
 
 
 def plan(
