@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from torch_files import Fake, floats, pickled, whole, write
 
 from automatch.errors import UnreadableFile
 from automatch.read import inert_pickle, read
+from torch_files import Fake, floats, pickled, whole, write
 
 FOREIGN = Path(__file__).parent / "files" / "foreign"
 STATE = {
@@ -153,6 +153,10 @@ def test_half_a_file_is_refused(tmp_path, file):
     data = (FOREIGN / file).read_bytes()
     half = tmp_path / file
     half.write_bytes(data[: len(data) // 2])
-    with pytest.raises(UnreadableFile, match="half|damaged|no format"):
-        listing = read(half)
-        listing.values(listing.tensors[-1].name)
+    with pytest.raises(UnreadableFile):
+        _last_value(half)
+
+
+def _last_value(path):
+    listing = read(path)
+    return listing.values(listing.tensors[-1].name)

@@ -1,4 +1,4 @@
-"""Weights in memory: nested dictionaries of arrays (Flax, Haiku, NumPy), PyTorch modules or their `state_dict`.
+"""Weights in memory: nested dictionaries of arrays (Flax, Haiku, NumPy), PyTorch modules and `state_dict`.
 
 No library is imported for it: what has a shape and a dtype and cannot be assigned to is an array.
 """

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import math
+import tokenize
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -68,7 +70,13 @@ def _header(file: IO[bytes]) -> tuple[Shape, np.dtype[Any]]:
 
     # Version 3.0 differs from 2.0 by the encoding of record fields' names alone.
     reader = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
-    shape, _, dtype = cast(Callable[[IO[bytes]], Any], reader)(file)
+    with warnings.catch_warnings():
+        # A header that is no literal is tried again as one of Python 2, with a warning.
+        warnings.simplefilter("ignore")
+        try:
+            shape, _, dtype = cast(Callable[[IO[bytes]], Any], reader)(file)
+        except (tokenize.TokenError, SyntaxError) as error:
+            raise ValueError("an array in it has no proper header") from error
     if any(axis < 0 for axis in shape):
         raise ValueError(f"an array in it has the shape {list(shape)}")
     return tuple(map(int, shape)), dtype

@@ -1,4 +1,4 @@
-"""Writes the files beside it, with the libraries whose formats they are; the tests read them without those libraries.
+"""Writes the files beside it with the libraries whose formats they are; tests read them without those.
 
     pip install torch==2.13.0                                        python write.py torch
     pip install flax==0.12.8 orbax-checkpoint==0.12.8 optax==0.2.8   python write.py flax
@@ -59,7 +59,7 @@ def _without_debugging(script: object, path: Path) -> None:
 
 
 def write_flax() -> None:
-    """Variables, bfloat16 parameters in chunks and a training state as MessagePack; Orbax, apart and packed."""
+    """Variables, a training state and bfloat16 in chunks as MessagePack; Orbax, apart and packed."""
     import jax
     import jax.numpy as jnp
     import optax
@@ -75,7 +75,9 @@ def write_flax() -> None:
 
     variables = Model().init(jax.random.PRNGKey(0), jnp.ones((1, 8, 8, 3)))
     leaves, tree = jax.tree.flatten(variables)
-    numbered = [jnp.arange(a.size).reshape(a.shape).astype(a.dtype) + 100 * i for i, a in enumerate(leaves)]
+    numbered = [
+        jnp.arange(a.size).reshape(a.shape).astype(a.dtype) + 100 * place for place, a in enumerate(leaves)
+    ]
     variables = jax.tree.unflatten(tree, numbered)
     params = variables["params"]
     (HERE / "variables.msgpack").write_bytes(serialization.to_bytes(variables))
