@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Collection, Iterable
 
@@ -76,7 +77,9 @@ def _after(pair: Pair, answer: Answer | None) -> Pair | None:
 def _chosen(pair: Pair, answer: Answer) -> Pair:
     """The pair with another source; the one before stays as a runner-up, to be taken again."""
     taken = next((entry for entry in pair.alternatives if entry.source == answer.source), None)
-    before = (Alternative(pair.source, pair.score, transform=pair.transform),) if pair.source else ()
+    # Interned, for msgspec leaves a default out only where it is the very object.
+    transform = sys.intern(pair.transform)
+    before = (Alternative(pair.source, pair.score, transform=transform),) if pair.source else ()
     return msgspec.structs.replace(
         pair,
         source=answer.source,

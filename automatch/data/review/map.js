@@ -5,13 +5,8 @@ class Maps {
     this.model = model;
     this.pick = pick;
     this.side = "target";
-    const held = (at) => [...(model.holders.get(model.data.source[at][0]) || [])];
-    const sizes = {
-      source: (at) => numbers(model.data.source[at][1]) || (held(at).length ? numbers(model.shapes[held(at)[0]]) : 0),
-      target: (at) => numbers(model.shapes[at]),
-    };
-    this.trees = { source: treeOf(model.data.source, sizes.source), target: treeOf(model.data.target, sizes.target) };
-    this.unknown = model.data.source.reduce((n, _, at) => n + (sizes.source(at) ? 0 : 1), 0);
+    this.trees = { source: scopeTree(model, "source"), target: scopeTree(model, "target") };
+    this.unknown = model.data.source.filter(([name, shape]) => !shape && !(model.holders.get(name) || { size: 0 }).size).length;
     this.zoom = { source: [this.trees.source], target: [this.trees.target] };
     this.at = { source: this.trees.source, target: this.trees.target };
     this.boxes = {};

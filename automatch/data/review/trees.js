@@ -50,6 +50,27 @@ function treeOf(entries, sizeOf) {
   return root;
 }
 
+/** One side's tree, built once a plan: scopes sized by parameters; where a source's shape is unknown, by its target's. */
+function scopeTree(model, side) {
+  const target = (at) => [...(model.holders.get(model.data.source[at][0]) || [])][0];
+  const size = (at) => numbers(model.data[side][at][1]) || (side === "source" && target(at) !== undefined ? numbers(model.shapes[target(at)]) : 0);
+  model.trees = model.trees || {};
+  model.trees[side] = model.trees[side] || treeOf(model.data[side], size);
+  return model.trees[side];
+}
+
+/** The scopes inside these, those that are alike in one list. */
+function alikeChildren(scopes) {
+  const groups = new Map();
+  for (const scope of scopes)
+    for (const child of scope.children.values()) {
+      const key = skeleton(child.name) + " " + child.shape;
+      if (!groups.has(key)) groups.set(key, []);
+      groups.get(key).push(child);
+    }
+  return [...groups.values()];
+}
+
 /** Scopes that share a row, and the rows beneath: children that are alike share one again. */
 class Fold {
   constructor(scopes, level, cut) {
@@ -59,25 +80,14 @@ class Fold {
     this.label = shorter(alikeNames([...new Set(scopes.map((scope) => scope.name))]));
     this.key = scopes[0].path;
     // A scope that holds one scope and nothing else needs no row of its own.
-    for (let inner = this.inner(); inner.length === 1 && inner[0].length === this.scopes.length && this.scopes[0].leaf === null; inner = this.inner()) {
+    for (let inner = alikeChildren(scopes); inner.length === 1 && inner[0].length === this.scopes.length && this.scopes[0].leaf === null; inner = alikeChildren(this.scopes)) {
       this.scopes = inner[0];
       this.label += cut + alikeNames([...new Set(this.scopes.map((scope) => scope.name))]);
     }
   }
 
-  inner() {
-    const groups = new Map();
-    for (const scope of this.scopes)
-      for (const child of scope.children.values()) {
-        const key = skeleton(child.name) + " " + child.shape;
-        if (!groups.has(key)) groups.set(key, []);
-        groups.get(key).push(child);
-      }
-    return [...groups.values()];
-  }
-
   get children() {
-    if (!this._children) this._children = this.inner().map((scopes) => new Fold(scopes, this.level + 1, this.cut));
+    if (!this._children) this._children = alikeChildren(this.scopes).map((scopes) => new Fold(scopes, this.level + 1, this.cut));
     return this._children;
   }
 
@@ -106,7 +116,7 @@ class Trees {
     this.cursors = { source: 0, target: 0 };
     this.lines = el("svg:svg", { class: "lines", "aria-hidden": "true" });
     this.columns = {};
-    this.roots = {};
+    this.tops = {};
     this.open = { source: new Set(), target: new Set() };
     const make = (side) => {
       const column = el("div", { class: "column " + side, id: "tree-" + side });
@@ -118,22 +128,22 @@ class Trees {
         if (event.target.closest(".fold") || event.detail === 2) this.toggle();
         pick();
       }, side === "source" ? "Scopes of the source" : "Scopes of the target");
-      rows.painted = () => this.draw();
+      rows.painted = () => !this.painting && this.draw();
       this.columns[side] = rows;
       return column;
     };
     box.replaceChildren(el("div", { class: "both-trees" }, make("source"), this.lines, make("target")));
-    this.roots.source = new Fold([treeOf(model.data.source, () => 0)], -1, "/");
-    this.roots.target = new Fold([treeOf(model.data.target, () => 0)], -1, "/");
     for (const side of ["source", "target"]) {
-      this.roots[side].cut = this.roots[side].scopes[0].cut || "/";
+      const tree = scopeTree(model, side);
+      if (!tree.folds) tree.folds = alikeChildren([tree]).map((scopes) => new Fold(scopes, 0, tree.cut));
+      this.tops[side] = tree.folds;
       this.unfold(side, 24);
     }
   }
 
   /** Opens the largest scopes first until about `most` rows are in sight. */
   unfold(side, most) {
-    const queue = [...this.top(side)];
+    const queue = [...this.tops[side]];
     let rows = queue.length;
     while (queue.length) {
       queue.sort((a, b) => b.leaves.length - a.leaves.length);
@@ -143,11 +153,6 @@ class Trees {
       rows += fold.children.length;
       queue.push(...fold.children);
     }
-  }
-
-  top(side) {
-    const root = this.roots[side];
-    return root.label === "" || root.level === -1 ? (root.scopes[0].name === "" ? root.children : [root]) : [root];
   }
 
   /** The targets that stand behind a row: its own, or those that hold its tensors. */
@@ -175,7 +180,7 @@ class Trees {
         this.visible[side].push({ type: "node", key: side + ":" + fold.key + fold.label, fold, level, side, name: fold.scopes.length > 1 ? alikeNames(fold.scopes.map((scope) => scope.path)) : fold.scopes[0].path || "all", leaves, targets, sources, total: leaves.length });
         if (this.open[side].has(fold.key)) fold.children.forEach((child) => walk(child, level + 1));
       };
-      this.top(side).forEach((fold) => walk(fold, 0));
+      this.tops[side].forEach((fold) => walk(fold, 0));
       this.cursors[side] = Math.max(0, Math.min(this.cursors[side], this.visible[side].length - 1));
     }
     this.paint();
@@ -186,7 +191,9 @@ class Trees {
   }
 
   paint() {
+    this.painting = true;
     for (const side of ["source", "target"]) this.columns[side].show(this.visible[side].length, side === this.side ? this.cursors[side] : -1);
+    this.painting = false;
     this.draw();
   }
 

@@ -1,0 +1,72 @@
+"""A real Chromium for the tests of the review page, and the server run as a user runs it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+HOW_TO_GET_IT = "Chromium is missing: apt-get install -y chromium   (and: pip install playwright)"
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+# No sandbox, as containers give none; nothing in the background, so that every request is the page's own.
+_OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser. Fails, and says how to get it, where there is none."""
+    path = next((found for name in _NAMES if (found := shutil.which(name))), None)
+    assert path, HOW_TO_GET_IT
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError as error:
+        raise AssertionError(HOW_TO_GET_IT) from error
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=_OPTIONS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def served(plan_path: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The address of the review of a plan, and the process that serves it."""
+    program = "import sys; from automatch.review import serve; serve(sys.argv[1], open_browser=False)"
+    command = [sys.executable, "-c", program, str(plan_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        line = process.stdout.readline()
+        try:
+            yield line.split(" at ")[-1].strip(), process
+        finally:
+            process.terminate()
+
+
+def press(page: Page, keys: str) -> None:
+    """Presses one key after the other."""
+    for key in keys.split():
+        page.keyboard.press({"space": " "}.get(key, key))
+
+
+def said(page: Page, words: str) -> str:
+    """What the page says at its foot, once these words are in it."""
+    page.wait_for_selector(f"#message:has-text('{words}')", timeout=20_000)
+    return page.inner_text("#message")
+
+
+def cursor(page: Page) -> str:
+    """The row under the cursor, as one line."""
+    return " ".join(page.inner_text(".row.cursor").split())
+
+
+def totals(page: Page) -> list[int]:
+    """Restored, to decide, as initialised: the numbers at the head of the page."""
+    return [
+        int(text.split()[-1].replace(",", "")) for text in page.locator("#totals .total b").all_inner_texts()
+    ]
