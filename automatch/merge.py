@@ -13,6 +13,9 @@ __all__ = ["merged"]
 
 # A choice of more words than this takes longer to read than the lines it replaces.
 MOST_OPTIONS = 4
+# All layers but one: the numbers of the others still read as one line.
+MOST_NUMBERS = 12
+# Beyond this many rules there is no summary to save.
 MANY = 400
 
 Steps = tuple[tuple[Piece, ...], ...]
@@ -26,7 +29,6 @@ def merged(rules: Iterable[Rule], labels: Sequence[Hashable], rewritten: _Exact)
     """
     current = list(rules)
     refused: set[Pattern] = set()
-    # So many rules are no summary any more, whatever is merged among them.
     while len(current) <= MANY:
         fresh, replaced = _pass(current, labels, rewritten, refused)
         if not fresh:
@@ -69,15 +71,22 @@ def _gaps(pattern: Pattern) -> Iterator[tuple[Key, str, str]]:
     left, right = _steps(pattern.source), _steps(pattern.target)
     for i, source in enumerate(left):
         for j, target in enumerate(right):
-            # Single names that differ in the middle have little in common: only their leaves are merged.
+            if not (_is_word(source) and _is_word(target)):
+                continue
+            here, there = str(source[0]), str(target[0])
+            # Single names that differ in the middle have little in common, unless they are counted.
             leaf = i == len(left) - 1 and j == len(right) - 1
-            if _is_word(source) and _is_word(target) and (leaf or pattern.holes):
-                key = (left[:i] + left[i + 1 :], i, right[:j] + right[j + 1 :], j)
-                yield key, str(source[0]), str(target[0])
+            counted = len(_numbers(here)) == len(_numbers(there)) == 1
+            if leaf or counted or pattern.holes:
+                yield (left[:i] + left[i + 1 :], i, right[:j] + right[j + 1 :], j), here, there
 
 
 def _is_word(step: tuple[Piece, ...]) -> bool:
     return len(step) == 1 and isinstance(step[0], str) and step[0] not in ("/", ".")
+
+
+def _numbers(word: str) -> list[str]:
+    return re.findall("[0-9]+", word)
 
 
 def _steps(pieces: tuple[Piece, ...]) -> Steps:
@@ -98,9 +107,9 @@ def _choice(key: Key, entries: list[_Gap]) -> Pattern | None:
     """The pattern with a choice where the entries differ; None where that would say too much."""
     sources = tuple(source for _, source, _ in entries)
     targets = tuple(target for _, _, target in entries)
-    if len(entries) > MOST_OPTIONS or len(set(sources)) < len(sources):
+    if len(entries) > _most(sources, targets) or len(set(sources)) < len(sources):
         return None
-    if _only_numbers(sources) or len({rule.members for rule, _, _ in entries}) < len(entries):
+    if len({rule.members for rule, _, _ in entries}) < len(entries):
         return None
     left, i, right, j = key
     before = [*left[:i], (Hole(0, options=sources),), *left[i:]]
@@ -108,5 +117,12 @@ def _choice(key: Key, entries: list[_Gap]) -> Pattern | None:
     return Pattern.of([p for step in before for p in step], [p for step in after for p in step])
 
 
-def _only_numbers(words: tuple[str, ...]) -> bool:
-    return len({re.sub("[0-9]+", "0", word) for word in words}) < len(words)
+def _most(sources: tuple[str, ...], targets: tuple[str, ...]) -> int:
+    """How many options may stand in one choice: none if they are numbers that do not run alike."""
+    if len({re.sub("[0-9]+", "0", word) for word in sources}) == len(sources):
+        return MOST_OPTIONS
+    left, right = ([_numbers(word) for word in words] for words in (sources, targets))
+    if any(len(numbers) != 1 for numbers in left + right):
+        return 0
+    shifts = {int(there[0]) - int(here[0]) for here, there in zip(left, right, strict=True)}
+    return MOST_NUMBERS if len(shifts) == 1 else 0

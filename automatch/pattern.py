@@ -65,7 +65,7 @@ class Pattern:
 
     @classmethod
     def of(cls, source: Sequence[Piece], target: Sequence[Piece]) -> Pattern:
-        """The pattern of these pieces, holes counted in the order of the source, neighbouring texts joined."""
+        """The pattern of these pieces, holes counted in the order of the source, texts joined."""
         order: dict[int, int] = {}
         for piece in source:
             if isinstance(piece, Hole):

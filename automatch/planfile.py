@@ -36,7 +36,7 @@ def encode(plan: Plan) -> bytes:
         lists = [_lines(name, getattr(plan, name)) for name in _LISTS]
     except UnicodeEncodeError as error:
         raise PlanError(
-            f"the name {error.object!r} is no Unicode text, and no plan can hold it. Exclude it with --exclude."
+            f"the name {error.object!r} is no Unicode text, which no plan can hold. Leave it out with --exclude."
         ) from error
     return ('{"automatch_plan": 1, ' + ",\n ".join([*head, *lists]) + "}\n").encode("utf-8")
 
@@ -78,7 +78,7 @@ def load(path: str | os.PathLike[str]) -> Plan:
         data = place.read_bytes()
     except OSError as error:
         raise UnreadableFile(
-            f"cannot read '{path}': {reason(error)}. Make a plan with 'automatch suggest SOURCE TARGET -o {path}'."
+            f"cannot read '{path}': {reason(error)}. 'automatch suggest SOURCE TARGET -o {path}' makes it."
         ) from error
     return decode(data, str(path))
 

@@ -188,7 +188,7 @@ def _transform(source: Tensor, target: Tensor, like: str) -> str | None:
 def _ruled(
     pairs: list[Pair], source: Listing, target: Listing
 ) -> tuple[tuple[RuleRecord, ...], tuple[Pair, ...]]:
-    """The rules, numbered with the most doubtful first and then the largest, and the pairs that follow them."""
+    """The rules, numbered from the most doubtful on and then by size, and the pairs that follow them."""
     rules = fold(
         [(pair.source, pair.target) for pair in pairs],
         [tensor.name for tensor in source.tensors],

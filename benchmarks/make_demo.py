@@ -1,12 +1,12 @@
 """Makes the files of `automatch demo`.
 
-A small residual network for CIFAR, saved under the names of one codebase, and the graph of another codebase that
-is to load it, with a head for 100 classes instead of 10.
+A small residual network for CIFAR, saved under the names of one codebase, and the graph of another codebase
+that is to load it, with a head for 100 classes instead of 10.
 
     python -m benchmarks.make_demo automatch/data/demo
 
-The network is ResNet-14 (He et al. 2015, section 4.2). A few steps on random pictures give its moving averages
-values of their own.
+The network is ResNet-14 (He et al. 2015, section 4.2). A few steps on random pictures give its moving
+averages values of their own.
 """
 
 from __future__ import annotations
@@ -156,7 +156,6 @@ def _conv(v1: Any, style: Style, scope: str, x: Any, before: int, after: int, st
 
 
 def _norm(v1: Any, style: Style, scope: str, x: Any, updates: list[Any]) -> Any:
-    import tensorflow as tf
 
     width = [int(x.shape[-1])]
     zeros, ones = v1.zeros_initializer(), v1.ones_initializer()

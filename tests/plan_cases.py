@@ -48,9 +48,7 @@ def doubtful(source: str, target: str, **changes: object) -> Pair:
     return pair(source, target, **{**plain, **changes})
 
 
-def plan(
-    pairs: Iterable[Pair], unmatched: Iterable[Unmatched] = (), unused: Iterable[Unused] = ()
-) -> Plan:
+def plan(pairs: Iterable[Pair], unmatched: Iterable[Unmatched] = (), unused: Iterable[Unused] = ()) -> Plan:
     """A plan with these entries, its rules folded and everything counted."""
     pairs, unmatched, unused = list(pairs), tuple(unmatched), tuple(unused)
     sources = {entry.source for entry in pairs}
@@ -85,7 +83,9 @@ def true_plan(name: str, *, doubts: int = 0) -> Plan:
     chosen = set(random.Random(0).sample(sorted(known), doubts))
     for tensor in case.listing("target").tensors:
         if tensor.name not in known:
-            unmatched.append(Unmatched(tensor.name, tensor.shape, tensor.dtype, "no tensor left has this shape"))
+            unmatched.append(
+                Unmatched(tensor.name, tensor.shape, tensor.dtype, "no tensor left has this shape")
+            )
             continue
         source, transform = known[tensor.name]["source"], known[tensor.name].get("transform", "identity")
         make = doubtful if tensor.name in chosen else pair

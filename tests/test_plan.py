@@ -10,20 +10,22 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plan_cases import doubtful, listing, pair, plan, true_plan
 
 import automatch
 from automatch.errors import PlanConflict, PlanError, PlanIsStale, UnreadableFile, UnwritableFile
 from automatch.plan import Alternative, Plan, Unmatched, Unused
 from automatch.planfile import decode
 from automatch.tensor import Listing, Tensor
+from plan_cases import doubtful, listing, pair, plan, true_plan
 
 
 @pytest.fixture
 def small() -> Plan:
     pairs = [
         pair("old/a", "new/a"),
-        doubtful("old/b", "new/b", alternatives=(Alternative("old/c", 0.5, "new/c"), Alternative("spare", 0.4))),
+        doubtful(
+            "old/b", "new/b", alternatives=(Alternative("old/c", 0.5, "new/c"), Alternative("spare", 0.4))
+        ),
         doubtful("old/c", "new/c"),
         doubtful("x/0", "y/0", group="towers"),
         doubtful("p/q", "r/s", group="towers"),
@@ -59,7 +61,17 @@ def test_each_pair_is_a_line_with_the_fields_of_the_format(small: Plan) -> None:
     assert list(whole["source"]) == ["path", "format", "tensors", "fingerprint"]
 
 
-HOSTILE = ["enc[/]/w", "layers[x]/w", ":smile:/w", "a\x1b[31m", "</script>", "\u202eb", 'quote"\\', "ünï/ß", "{*}"]
+HOSTILE = [
+    "enc[/]/w",
+    "layers[x]/w",
+    ":smile:/w",
+    "a\x1b[31m",
+    "</script>",
+    "\u202eb",
+    'quote"\\',
+    "ünï/ß",
+    "{*}",
+]
 
 
 @settings(max_examples=60, deadline=None)
@@ -102,7 +114,9 @@ def test_what_is_wrong_in_a_plan_is_said_with_its_place(small: Plan, old: str, n
     assert "automatch suggest" in str(caught.value)
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff\xfe", b"null", b"[" * 100_000, b'{"automatch_plan": 1}'])
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b"\xff\xfe", b"null", b"[" * 100_000, b'{"automatch_plan": 1}']
+)
 def test_what_is_no_plan_is_refused(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "p").write_bytes(data)
     with pytest.raises(PlanError, match="is no plan"):
@@ -257,7 +271,12 @@ def test_a_stale_plan_names_what_differs_on_both_sides() -> None:
     with pytest.raises(PlanIsStale) as caught:
         fitting().check(source, target)
     message = str(caught.value)
-    for part in ("'a/c f32[2,3]'", "lacks 1 that the plan names, 'a/b'", "'head f32[9]'", "'graph.meta' has 1 of"):
+    for part in (
+        "'a/c f32[2,3]'",
+        "lacks 1 that the plan names, 'a/b'",
+        "'head f32[9]'",
+        "'graph.meta' has 1 of",
+    ):
         assert part in message
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plan_cases import LISTINGS, truth
 
 from automatch.generalise import Rule
 from automatch.pattern import Hole, Pattern
 from automatch.rules import fold
+from plan_cases import LISTINGS, truth
 
 CASES = sorted(path.name.removesuffix(".json.gz") for path in LISTINGS.glob("*.json.gz"))
 
 
-def check(rules: tuple[Rule, ...], pairs: list[tuple[str, str]], sources: set[str], targets: set[str]) -> None:
+def check(
+    rules: tuple[Rule, ...], pairs: list[tuple[str, str]], sources: set[str], targets: set[str]
+) -> None:
     """Asserts what holds for every folding."""
     assert sorted(member for rule in rules for member in rule.members) == list(range(len(pairs)))
     sources, targets = sources | {s for s, _ in pairs}, targets | {t for _, t in pairs}

@@ -6,8 +6,8 @@
     3 something to decide; two files differ
     4 nothing to decide, but variables without counterpart
 
-3 and 4 come from `check`, from `--exit-code` and from comparing two files. What a verb needs is imported inside
-it: `automatch --help` takes a tenth of a second.
+3 and 4 come from `check`, from `--exit-code` and from comparing two files. What a verb needs is imported
+inside it: `automatch --help` takes a tenth of a second.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, AutomatchError):
         return str(error)
     if isinstance(error, MemoryError):
-        return "there is not enough memory. Run it on a machine with more, or give a listing instead of the file."
+        return "there is not enough memory. Run it where there is more, or give a listing instead."
     if isinstance(error, OSError):
         place = f"'{error.filename}': " if error.filename else ""
         return f"{place}{(error.strerror or str(error)).lower()}. Check the path and the disk."

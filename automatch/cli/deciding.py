@@ -97,7 +97,7 @@ def _decided(
     at_least: float | None = None,
     below: float | None = None,
 ) -> tuple[Plan, int]:
-    """The plan with its decisions, and how many. A bound on the score leaves alone what is decided already."""
+    """The plan with its decisions, and how many. A bound on the score leaves decided pairs alone."""
     from automatch.decide import select
 
     chosen = select(plan, what) if what else plan.undecided

@@ -166,7 +166,7 @@ def _guard(place: Path, *, force: bool) -> None:
         raise UnwritableFile(message) from error
     if any(pair.by == "person" for pair in old.pairs):
         raise UnwritableFile(
-            f"'{place}' holds decisions of a person. Name another place with -o, or give them up with --force."
+            f"'{place}' holds decisions of a person. Name another place with -o, or drop them with --force."
         )
 
 

@@ -49,7 +49,7 @@ def apply(
     "form",
     required=True,
     type=click.Choice(["var_list", "assignment_map", "saver_builder", "regex", "json"]),
-    help="A dict for a Saver, a map for init_from_checkpoint, a builder class for a Saver, regexes, plain names.",
+    help="A dict for a Saver, a map for init_from_checkpoint, a builder for a Saver, regexes, plain names.",
 )
 @click.option("-o", "--output", metavar="PATH", help="Write it there. Default: print it.")
 def export(plan_path: str, form: str, output: str | None) -> int:

@@ -132,7 +132,7 @@ def _regex(plan: Plan) -> str:
     for pair in plan.accepted:
         if taken.setdefault(pair.source, pair.target) != pair.target:
             raise PlanConflict(
-                f"a rename gives each tensor one name, and '{pair.source}' goes to both '{taken[pair.source]}' "
+                f"a rename gives a tensor one name, and '{pair.source}' goes to both '{taken[pair.source]}' "
                 f"and '{pair.target}'. Export json, or reject one."
             )
     rules, rest = ruled(plan, inverse=False)

@@ -24,8 +24,8 @@ def ruled(plan: Plan, *, inverse: bool) -> tuple[list[str], list[tuple[str, str 
 
     inverse: from target names to source names.
 
-    The first line that matches counts, so that narrow rules go first. Whoever runs the code has no list of the
-    names that are to be left alone; these must not match, or be named with None.
+    The first line that matches counts, so that narrow rules go first. Whoever runs the code has no list of
+    the names that are to be left alone; these must not match, or be named with None.
     """
     want: dict[str, str | None] = {}
     for pair in plan.pairs:

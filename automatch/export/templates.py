@@ -100,8 +100,8 @@ class RenamingBuilder(BaseSaverBuilder):
         if steps and spec.slice_spec:
             # "6 4 0,2:0,4": the whole shape, then start and length on each axis.
             *_, place = spec.slice_spec.split()
-            spans = [(0, -1) if span == "-" else tuple(map(int, span.split(","))) for span in place.split(":")]
-            tensor = tf.slice(tensor, [start for start, _ in spans], [length for _, length in spans])
+            spans = [("0,-1" if span == "-" else span).split(",") for span in place.split(":")]
+            tensor = tf.slice(tensor, [int(start) for start, _ in spans], [int(count) for _, count in spans])
         return tensor
 
 

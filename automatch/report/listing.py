@@ -138,6 +138,7 @@ def comparison(found: Comparison, first: str, second: str) -> Iterator[Line]:
         yield line(_typed(tensor), "new", left="> ")
     yield line(
         f"{len(found.same):,} the same, {len(found.changed):,} of another shape or dtype, "
-        f"{len(found.only_first):,} only in {shown(first)}, {len(found.only_second):,} only in {shown(second)}",
+        f"{len(found.only_first):,} only in {shown(first)}, "
+        f"{len(found.only_second):,} only in {shown(second)}",
         "head",
     )

@@ -10,7 +10,7 @@ from automatch.report.lines import Span, shown
 
 __all__ = ["notation", "renamed"]
 
-_WORDS = re.compile(r"\*\*?[0-9]*(?:[+-][0-9]+)?|[A-Za-z]+|[0-9]+|.", re.DOTALL)
+_WORDS = re.compile(r"\([^()]*\)|\*\*?[0-9]*(?:[+-][0-9]+)?|[A-Za-z]+|[0-9]+|.", re.DOTALL)
 
 
 def notation(source: str, target: str) -> tuple[Span, ...]:

@@ -1,4 +1,4 @@
-"""The report of a plan: rules, what to decide, what is left alone, what is not used, totals, what to type next."""
+"""The report of a plan: rules, what to decide, what is left alone or not used, totals, what to type next."""
 
 from __future__ import annotations
 
@@ -197,7 +197,9 @@ def _rejected(plan: Plan, most: int | None) -> Iterator[Line]:
     if groups:
         count = sum(len(group.members) for group in groups)
         yield from _head(f"Rejected: {_many(count, 'variable')} stay as initialised", columns=True)
-        yield from (_row(group) for group in groups[:most])
+        for group in groups[:most]:
+            yield _row(group)
+            yield from _transforms(group.members)
         yield from _rest(groups, most)
 
 
