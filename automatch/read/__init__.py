@@ -43,6 +43,7 @@ _READERS = (
     "checkpoint",
     "orbax",
     "meta",
+    "graph_text",
 )
 
 

@@ -52,7 +52,14 @@ def find_slots(flow: Flow, variables: list[Variable]) -> dict[int, Slot]:
             owner = variables[slot.owner]
             if place != slot.owner and slot.owner not in found and variables[place].shape == owner.shape:
                 found.setdefault(place, slot)
-    return found
+    return _kinds_by_name(found, variables)
+
+
+def _kinds_by_name(slots: dict[int, Slot], variables: list[Variable]) -> dict[int, Slot]:
+    """The slots, those that plain ops update with the same words as those of the optimizer's own op."""
+    names = {i: _own_part(variables[i].name, variables[slot.owner].name) for i, slot in slots.items()}
+    words = {names[i]: slot.kind for i, slot in slots.items() if slot.kind != names[i]}
+    return {i: Slot(slot.owner, words.get(names[i], slot.kind)) for i, slot in slots.items()}
 
 
 def _variable_behind(graph: Graph, i: int, places: dict[int, int]) -> int | None:

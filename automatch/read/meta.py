@@ -85,19 +85,22 @@ def listing_of(meta: MetaGraph, path: str | None) -> Listing:
     Raises ValueError for a graph that contradicts itself.
     """
     variables, left_out = find_variables(meta.graph, meta.collections)
-    keys = find_saver_keys(meta.graph)
+    tensors = _joined(_tensors(meta.graph, variables), variables)
+    # What is saved under a variable's name may have been computed, as the mean over replicas is.
+    known = {tensor.name for tensor in tensors}
+    keys = [key.key for key in find_saver_keys(meta.graph) if key.variable is None and key.key not in known]
     notes = []
     if left_out:
         notes.append(f"{left_out} local variables (such as metrics) are left out: no Saver restores them.")
     if not variables:
         notes.append("The graph has no variables.")
     return Listing(
-        tuple(_joined(_tensors(meta.graph, variables), variables)),
+        tuple(tensors),
         format="tf-meta" if meta.collections.variables else "tf-graph",
         order="creation",
         path=path,
         notes=tuple(notes),
-        saveables=tuple(key.key for key in keys if key.variable is None),
+        saveables=tuple(keys),
     )
 
 
