@@ -36,7 +36,7 @@ def encode(plan: Plan) -> bytes:
         lists = [_lines(name, getattr(plan, name)) for name in _LISTS]
     except UnicodeEncodeError as error:
         raise PlanError(
-            f"the name {error.object!r} is no Unicode text, which no plan can hold. Leave it out with --exclude."
+            f"the name {error.object!r} is no Unicode text, which no plan can hold. Use --exclude."
         ) from error
     return ('{"automatch_plan": 1, ' + ",\n ".join([*head, *lists]) + "}\n").encode("utf-8")
 

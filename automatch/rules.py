@@ -1,9 +1,9 @@
 """Pairs of names -> the few rename rules that say the same.
 
 Folding goes in three steps. First the numbers: pairs whose names agree but for their numbers are one template
-if every number of the target is a number of the source, or that plus a constant; where it is not, the pairs
-are split by a number that keeps them apart. Then the words: what the two names of a template share may be left
-open, and the choice that covers most templates is taken first. Last, rules that differ in one word become one.
+if every number of the target is a number of the source, or that plus a constant; where it is not, they are
+split by a number that keeps them apart. Then the words: what both names of a template share may be left open,
+and the choice that covers most templates is taken first. Last, rules that differ in one word become one.
 
 A rule is kept only if it is exact over all names of both sides: it makes each member's target of its source,
 and of no other source the name of a target.

@@ -52,10 +52,22 @@ def _run(arguments: list[str]) -> int:
         sys.stdout.flush()
     except click.exceptions.Abort:
         return _interrupted()
+    except SystemExit as leave:
+        # click turns a broken pipe into an exit of its own; the other one is shell completion.
+        if isinstance(leave.__context__, BrokenPipeError):
+            raise leave.__context__ from None
+        return leave.code if isinstance(leave.code, int) else 1
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        return _misused(error)
     return result if isinstance(result, int) else 0
+
+
+def _misused(error: click.ClickException) -> int:
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        click.echo(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.", err=True)
+    _failed(error.format_message())
+    return error.exit_code
 
 
 def _sentence(error: BaseException) -> str:

@@ -1,0 +1,340 @@
+"""The command: what it prints, writes and answers, on real files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from automatch.cli import main
+from automatch.plan import Plan, Unmatched, Unused
+from automatch.planfile import decode
+from plan_cases import doubtful, pair, plan
+
+DEMO = Path(__file__).parent.parent / "automatch" / "data" / "demo"
+NAME = "resnet_cifar10.ckpt"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a real checkpoint and graph, which is also the current one."""
+    for file in DEMO.iterdir():
+        shutil.copy(file, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A plan with something of everything."""
+    monkeypatch.chdir(tmp_path)
+    pairs = [
+        pair("a/w", "x/w"),
+        doubtful("a/b", "x/b"),
+        doubtful("c/w", "y/w", score=0.7),
+        doubtful("c/b", "y/b"),
+    ]
+    return plan(pairs, [Unmatched("h", (7,), "float32", "none left")], [Unused("o", "slot")]).save("p.json")
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = main(list(arguments))
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def command(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "automatch", *arguments]
+    return subprocess.run(line, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
+
+
+def test_help_lists_every_verb_in_the_order_of_work(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "--help")
+    verbs = ["inspect", "suggest", "show", "review", "accept", "reject", "check", "apply", "export", "demo"]
+    assert code == 0
+    assert re.findall(r"^  ([a-z]+)  ", out, re.MULTILINE) == verbs
+    for verb in verbs:
+        code, out, _ = run(capsys, verb, "--help")
+        assert code == 0
+        assert f"Usage: automatch {verb}" in out
+
+
+def test_inspect_prints_lines_a_tree_and_a_listing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "inspect", NAME)
+    assert code == 0
+    assert "input/init_conv/DW (DT_FLOAT) [3,3,3,16]\n" in out
+    assert "\n# 64 tensors, " in out
+    assert "unit_3_1/  10 tensors" in run(capsys, "inspect", "--tree", NAME)[1]
+    listing = json.loads(run(capsys, "inspect", "--json", NAME)[1])
+    assert listing["automatch_listing"] == 1
+    assert ["input/init_conv/DW", [3, 3, 3, 16], "float32"] in listing["tensors"]
+
+
+def test_a_listing_stands_for_the_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "l.json").write_text(run(capsys, "inspect", "--json", NAME)[1])
+    assert run(capsys, "inspect", NAME, "l.json")[0] == 0
+    code, out, _ = run(capsys, "suggest", "l.json", NAME, "--names")
+    assert code == 0
+    assert "input/init_conv/DW\tinput/init_conv/DW\t1.00\n" in out
+
+
+def test_two_files_that_differ_exit_with_3(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "inspect", NAME, "classifier.meta")
+    assert code == 3
+    assert "< input/init_conv/DW (DT_FLOAT) [3,3,3,16]" in out
+    assert "> head/classifier/bias (DT_FLOAT) [100]" in out
+    assert "63 only in classifier.meta" in out
+
+
+def test_suggest_writes_the_plan_beside_the_source(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "suggest", NAME, "classifier.meta")
+    path = folder / f"{NAME}.plan.json"
+    made = Plan.load(path)
+    assert code == 0
+    assert f"Saved the plan to {NAME}.plan.json." in out
+    assert (made.source.tensors, made.target.tensors) == (64, 64)
+    first = path.read_bytes()
+    run(capsys, "suggest", NAME, "classifier.meta", "-q")
+    assert path.read_bytes() == first
+
+
+def test_suggest_takes_its_output_elsewhere(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "suggest", NAME, "classifier.meta", "-o", "-")
+    assert code == 0
+    assert decode(out).target.tensors == 64
+    code, out, _ = run(capsys, "suggest", NAME, "classifier.meta", "-o", "other.json", "--quiet")
+    assert re.fullmatch(r"64 variables: .*\n", out)
+    assert Plan.load("other.json").source.tensors == 64
+    assert decode(run(capsys, "suggest", NAME, "classifier.meta", "--json")[1]) == Plan.load("other.json")
+
+
+def test_a_person_s_pair_is_taken_and_what_is_excluded_left(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--exclude", "head/*", "--exclude", "nothing/*"]
+    options += ["--pair", "encoder/stem/conv/kernel=input/init_conv/DW"]
+    code, out, err = run(capsys, "suggest", NAME, "classifier.meta", "--json", *options)
+    made = decode(out)
+    chosen = {entry.target: (entry.source, entry.by, entry.decision) for entry in made.pairs}
+    assert code == 0
+    assert chosen["encoder/stem/conv/kernel"] == ("input/init_conv/DW", "person", "accept")
+    left = {entry.target: entry.why for entry in made.unmatched}
+    assert left["head/classifier/bias"] == "excluded by --exclude 'head/*'"
+    assert "note: --exclude 'nothing/*' matches no variable" in err
+
+
+def test_the_threshold_decides_what_is_accepted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for bound in ("0", "0.5", "1"):
+        made = decode(run(capsys, "suggest", NAME, "classifier.meta", "--json", "--min-score", bound)[1])
+        assert all((entry.score >= float(bound)) == (entry.decision == "accept") for entry in made.pairs)
+
+
+def test_a_plan_with_a_person_s_decisions_is_not_lost(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, "suggest", NAME, NAME)
+    run(capsys, "reject", f"{NAME}.plan.json", "logit/*")
+    before = Path(f"{NAME}.plan.json").read_bytes()
+    code, _, err = run(capsys, "suggest", NAME, NAME)
+    assert code == 1
+    assert "holds decisions of a person" in err
+    assert Path(f"{NAME}.plan.json").read_bytes() == before
+    assert run(capsys, "suggest", NAME, NAME, "--force")[0] == 0
+
+
+def test_no_other_file_is_written_over(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = Path(f"{NAME}.index").read_bytes()
+    code, _, err = run(capsys, "suggest", NAME, NAME, "-o", f"{NAME}.index")
+    assert code == 1
+    assert "exists and is no plan" in err
+    assert Path(f"{NAME}.index").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["inspect", "nowhere"], "'nowhere'"),
+        (["suggest", NAME, "nowhere"], "'nowhere'"),
+        (["suggest", NAME, NAME, "--pair", "logit/DX=logit/DW"], "no 'logit/DX'. Did you mean 'logit/DW'"),
+        (["suggest", NAME, NAME, "--pair", "logit/DW=logit/DV"], "the source has no 'logit/DV'"),
+        (["suggest", NAME, NAME, "-o", "nowhere/p.json"], "cannot write 'nowhere/p.json'"),
+        (["suggest", NAME, "foreign"], "'foreign'"),
+        (["inspect", "cut.index"], "cut"),
+        (["show", "nowhere.json"], "cannot read 'nowhere.json'"),
+        (["show", "foreign"], "'foreign' is no plan"),
+        (["check", f"{NAME}.index"], "is no plan"),
+        (["apply", "nowhere.json", "-o", "out"], "cannot read 'nowhere.json'"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_written(
+    arguments: list[str], words: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("foreign").write_text("to be or not to be")
+    Path("cut.index").write_bytes(Path(f"{NAME}.index").read_bytes()[:700])
+    before = sorted(folder.iterdir())
+    code, out, err = run(capsys, *arguments)
+    assert code == 1
+    assert out == ""
+    assert re.fullmatch(r"automatch: error: [^\n]*[.?]\n", err)
+    assert words in err
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["sugest"],
+        ["suggest", NAME],
+        ["suggest", NAME, NAME, "--min-score", "7"],
+        ["suggest", NAME, NAME, "--pair", "no sign"],
+        ["suggest", NAME, NAME, "--json", "--names"],
+        ["inspect", NAME, NAME, "--tree"],
+        ["accept", "p.json"],
+        ["export", "p.json", "--as", "haiku"],
+        ["apply", "p.json"],
+    ],
+)
+def test_wrong_usage_exits_with_2(
+    arguments: list[str], waiting: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(DEMO / f"{NAME}.index", ".")
+    code, out, err = run(capsys, *arguments)
+    assert code == 2
+    assert out == ""
+    assert "Usage: automatch" in err
+    assert "Traceback" not in err
+
+
+def test_a_mistyped_verb_gets_the_right_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "automatch: error: No such command 'sugest'. Did you mean 'suggest'?" in run(capsys, "sugest")[2]
+
+
+def test_show_prints_the_report_and_the_reasons(waiting: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "5 variables: 1 by rule, 3 to decide, 1 without counterpart." in run(capsys, "show", "p.json")[1]
+    code, out, _ = run(capsys, "show", "p.json", "y/w", "h")
+    assert code == 0
+    assert "y/w  <-  c/w" in out
+    assert "none left" in out
+    assert run(capsys, "show", "p.json", "--names", "x/*")[1] == "a/w\tx/w\t0.97\na/b\tx/b\t0.58\n"
+    assert [entry["target"] for entry in json.loads(run(capsys, "show", "p.json", "--json", "y/*")[1])] == [
+        "y/w",
+        "y/b",
+    ]
+    assert decode(run(capsys, "show", "p.json", "--json")[1]) == Plan.load("p.json")
+    assert run(capsys, "show", "p.json", "#99")[0] == 1
+
+
+def states() -> dict[str, str]:
+    return {entry.target: entry.decision for entry in Plan.load("p.json").pairs}
+
+
+def test_accept_and_reject_decide_in_bulk(waiting: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "accept", "p.json", "--min-score", "0.6")
+    assert (code, out) == (0, "accepted 1; 5 variables: 2 by rule, 2 to decide, 1 without counterpart.\n")
+    assert states()["y/w"] == "accept"
+    run(capsys, "reject", "p.json", "x/*", "--min-score", "0.9")
+    assert (states()["x/b"], states()["x/w"]) == ("reject", "accept")
+    run(capsys, "accept", "p.json", "y/b", "-o", "q.json")
+    assert states()["y/b"] == "undecided"
+    assert not Plan.load("q.json").undecided
+
+
+def test_accept_takes_a_pair_and_exchanges(waiting: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "accept", "p.json", "--pair", "x/b=c/b")[0] == 0
+    sources = {entry.target: entry.source for entry in Plan.load("p.json").pairs}
+    assert (sources["x/b"], sources["y/b"]) == ("c/b", "a/b")
+    assert run(capsys, "accept", "p.json", "--pair", "x/b=nothing")[0] == 1
+
+
+def test_check_says_whether_anything_waits(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "suggest", NAME, NAME, "-o", "p.json")
+    assert run(capsys, "check", "p.json")[:2] == (
+        0,
+        f"The plan fits {NAME} and {NAME}.\n64 variables: 64 by rule, 0 to decide, 0 without counterpart.\n",
+    )
+    code, _, err = run(capsys, "check", "p.json", NAME, "classifier.meta")
+    assert code == 1
+    assert "the plan was made for other variables" in err
+    assert "encoder/stem/conv/kernel f32[3,3,3,16]" in err
+
+
+def test_check_exits_with_3_then_4_then_0(waiting: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "check", "p.json")[0] == 3
+    assert "not compared with model.ckpt" in run(capsys, "check", "p.json")[2]
+    run(capsys, "accept", "p.json", "*")
+    assert run(capsys, "check", "p.json")[0] == 4
+
+
+def test_exit_codes_of_suggest_are_asked_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "suggest", NAME, NAME, "-o", "-", "--exit-code")[0] == 0
+    assert run(capsys, "suggest", NAME, NAME, "-o", "-", "--exit-code", "--exclude", "logit/*")[0] == 4
+    assert run(capsys, "suggest", NAME, NAME, "-o", "-", "--exclude", "logit/*")[0] == 0
+
+
+def test_export_prints_or_writes(waiting: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert json.loads(run(capsys, "export", "p.json", "--as", "json")[1]) == {"x/w": "a/w"}
+    assert run(capsys, "export", "p.json", "--as", "json", "-o", "m.json")[1] == "Wrote m.json.\n"
+    assert json.loads(Path("m.json").read_text()) == {"x/w": "a/w"}
+
+
+def test_apply_writes_a_checkpoint_under_the_target_s_names(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = ["--pair", "encoder/stem/conv/kernel=input/init_conv/DW"]
+    run(capsys, "suggest", NAME, "classifier.meta", "-o", "p.json", *pairs)
+    code, _, err = run(capsys, "apply", "p.json", "-o", "out.ckpt", "--skip-undecided")
+    assert (code, err) == (0, "")
+    assert "encoder/stem/conv/kernel (DT_FLOAT) [3,3,3,16]" in run(capsys, "inspect", "out.ckpt")[1]
+
+
+def test_review_writes_its_page(waiting: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "review", "p.json", "--report", "page.html")[0] == 0
+    assert "<!doctype html>" in Path("page.html").read_text(encoding="utf-8").lower()
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(folder: Path) -> None:
+    line = f"{sys.executable} -m automatch inspect {NAME} | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_full_disk_under_stdout_is_one_line(folder: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "automatch", "inspect", NAME],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert re.fullmatch(r"automatch: error: no space left on device[^\n]*\n", done.stderr)
+
+
+def test_tracebacks_are_for_debug(folder: Path) -> None:
+    assert "Traceback" not in command("inspect", "nowhere").stderr
+    assert "Traceback" in command("--debug", "inspect", "nowhere").stderr
+
+
+def test_colours_obey_the_option_and_the_environment(waiting: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "NO_COLOR"} | {"TERM": "xterm"}
+    assert "\x1b[" not in command("show", "p.json", env=environment).stdout
+    assert "\x1b[" in command("show", "p.json", "--color", "always", env=environment).stdout
+    loud = command("show", "p.json", "--color", "always", env=environment | {"NO_COLOR": "1"})
+    assert "\x1b[" in loud.stdout
+
+
+def test_a_hundred_thousand_variables_go_through_every_verb_of_a_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pairs = [pair(f"a/layer_{i}/expert_{j}/w", f"b/block_{i}/{j}/v") for i in range(100) for j in range(1000)]
+    plan(pairs).save("p.json")
+    assert "100,000 by rule" in run(capsys, "show", "p.json")[1]
+    assert run(capsys, "reject", "p.json", "b/block_7/*")[1].startswith("rejected 1,000;")
+    assert run(capsys, "check", "p.json")[0] == 0
+    assert len(json.loads(run(capsys, "export", "p.json", "--as", "json")[1])) == 99_000
