@@ -9,9 +9,8 @@
     embedding        words, features                    words, features
     vector           as it is                           as it is
 
-Keras keeps the kernel of a transposed convolution as TensorFlow's own op wants it, output before input;
-Flax and Haiku keep it as an ordinary one. They write a depthwise kernel as a convolution with one input
-channel.
+Flax keeps the kernel of a transposed convolution as an ordinary one. Flax and Haiku write a depthwise kernel
+as a convolution with one input channel.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from automatch.tensor import Tensor
 __all__ = ["Kind", "axes", "convention", "expected_transform", "framework_of_names"]
 
 Kind = Literal["conv", "conv_transpose", "depthwise", "dense", "recurrent", "embedding", "vector"]
-Convention = Literal["tensorflow", "jax", "torch"]
+Convention = Literal["tensorflow", "flax", "haiku", "torch"]
 
 _SPACE = "*"
 
@@ -36,11 +35,8 @@ _TENSORFLOW: Mapping[Kind, tuple[str, ...]] = {
     "recurrent": ("in", "out"),
     "embedding": ("words", "features"),
 }
-_JAX: Mapping[Kind, tuple[str, ...]] = {
-    **_TENSORFLOW,
-    "conv_transpose": (_SPACE, "in", "out"),
-    "depthwise": (_SPACE, "1", "in*multiplier"),
-}
+_HAIKU: Mapping[Kind, tuple[str, ...]] = {**_TENSORFLOW, "depthwise": (_SPACE, "1", "in*multiplier")}
+_FLAX: Mapping[Kind, tuple[str, ...]] = {**_HAIKU, "conv_transpose": (_SPACE, "in", "out")}
 _TORCH: Mapping[Kind, tuple[str, ...]] = {
     "conv": ("out", "in", _SPACE),
     "conv_transpose": ("in", "out", _SPACE),
@@ -51,7 +47,8 @@ _TORCH: Mapping[Kind, tuple[str, ...]] = {
 }
 _TABLE: Mapping[Convention, Mapping[Kind, tuple[str, ...]]] = {
     "tensorflow": _TENSORFLOW,
-    "jax": _JAX,
+    "flax": _FLAX,
+    "haiku": _HAIKU,
     "torch": _TORCH,
 }
 
@@ -67,12 +64,12 @@ def convention(framework: str) -> Convention:
     """Whose layouts the tensors of a framework follow.
 
     >>> convention("keras2-h5"), convention("flax-npz"), convention("torch")
-    ('tensorflow', 'jax', 'torch')
+    ('tensorflow', 'flax', 'torch')
     """
-    word = framework.partition("-")[0]
-    if word == "torch":
-        return "torch"
-    return "jax" if word in ("flax", "haiku", "jax") else "tensorflow"
+    match framework.partition("-")[0]:
+        case "torch" | "flax" | "haiku" as word:
+            return word
+    return "tensorflow"
 
 
 def axes(framework: str, kind: Kind, rank: int) -> tuple[str, ...] | None:
