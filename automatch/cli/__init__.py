@@ -45,24 +45,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    try:
-        from automatch.cli.verbs import automatch
+    from automatch.cli.verbs import automatch
 
-        result = automatch.main(arguments, prog_name="automatch", standalone_mode=False)
+    if "_AUTOMATCH_COMPLETE" in os.environ:
+        # A shell asks what could follow; click answers and exits.
+        automatch.main(arguments, prog_name="automatch")
+    try:
+        # Not `automatch.main`: it turns a broken pipe into an exit that looks like any failure.
+        with automatch.make_context("automatch", arguments) as context:
+            result = automatch.invoke(context)
         sys.stdout.flush()
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
     except click.exceptions.Abort:
         return _interrupted()
-    except SystemExit as leave:
-        # click turns a broken pipe into an exit of its own; the other one is shell completion.
-        if isinstance(leave.__context__, BrokenPipeError):
-            raise leave.__context__ from None
-        return leave.code if isinstance(leave.code, int) else 1
     except click.ClickException as error:
         return _misused(error)
     return result if isinstance(result, int) else 0
 
 
 def _misused(error: click.ClickException) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return error.exit_code
     context = getattr(error, "ctx", None)
     if context is not None:
         click.echo(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.", err=True)
