@@ -234,6 +234,33 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
         check(self, source, target)
 
+    def review(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        open_browser: bool = True,
+        source: Listing | None = None,
+        target: Listing | None = None,
+    ) -> Plan:
+        """The plan with the decisions that a person saved on a local page in the browser.
+
+        Returns when the page says done, or at Ctrl-C (in a notebook: interrupt the cell).
+
+        path: the file that Save writes, the plan as it is first; left out, the plan is in no file afterwards.
+        source, target: the two sides, where the plan was made from live objects; needed to match again only.
+
+        Raises:
+            UnwritableFile: the file cannot be written.
+        """
+        from automatch.review import review
+
+        return review(self, path, open_browser=open_browser, source=source, target=target)
+
+    def _repr_html_(self) -> str:
+        from automatch.report.html import plan_html
+
+        return plan_html(self)
+
     def var_list(self, graph: Any = None) -> dict[str, Any]:
         """The accepted pairs as `{name in the checkpoint: variable}`, for `tf.compat.v1.train.Saver`.
 

@@ -125,6 +125,11 @@ class Listing:
         lines = sorted(f"{t.name}\t{t.dtype}\t{_shape_text(t.shape)}\n" for t in self.tensors)
         return "sha256:" + hashlib.sha256("".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
 
+    def _repr_html_(self) -> str:
+        from automatch.report.html import listing_html
+
+        return listing_html(self)
+
     def without(self, names: set[str]) -> Listing:
         """The same listing less the tensors of these names."""
         return replace(self, tensors=tuple(t for t in self.tensors if t.name not in names))

@@ -6,16 +6,17 @@ import http.client
 import json
 import socket
 from typing import Any
-
-from automatch.review.server import Server
+from urllib.parse import parse_qs, urlsplit
 
 
 class Client:
     """Speaks HTTP as it likes, with the headers of the page where nothing else is said."""
 
-    def __init__(self, server: Server) -> None:
-        self.server = server
-        self.port = server.server_address[1]
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        assert parts.port
+        self.port = parts.port
+        self.token = parse_qs(parts.query)["token"][0]
         self.here = f"127.0.0.1:{self.port}"
 
     def ask(
@@ -35,7 +36,7 @@ class Client:
                 "Sec-Fetch-Site": "same-origin",
                 "Content-Type": "application/json",
             }
-            page |= {"X-Automatch-Token": self.server.token, "Content-Length": str(len(data))}
+            page |= {"X-Automatch-Token": self.token, "Content-Length": str(len(data))}
             fields = {**page, **fields}
         for name, value in fields.items():
             if value is not None:
@@ -49,7 +50,7 @@ class Client:
         return answer
 
     def page(self, **headers: str | None) -> tuple[int, dict[str, str], str]:
-        return self.ask("GET", f"/?token={self.server.token}", **headers)
+        return self.ask("GET", f"/?token={self.token}", **headers)
 
     def save(self, *answers: list[Any], **headers: str | None) -> tuple[int, dict[str, str], str]:
         return self.ask("POST", "/save", {"base": self.base(), "answers": list(answers)}, **headers)

@@ -32,13 +32,18 @@ def plan_path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def client(plan_path: Path) -> Iterator[Client]:
+def server(plan_path: Path) -> Iterator[Server]:
     with Server(Session(plan_path), seconds_to_ask=2.0) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
-        yield Client(server)
+        yield server
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def client(server: Server) -> Client:
+    return Client(server.url)
 
 
 def test_the_page_comes_with_the_secret_and_saves_with_it(client: Client, plan_path: Path) -> None:
@@ -51,8 +56,8 @@ def test_the_page_comes_with_the_secret_and_saves_with_it(client: Client, plan_p
     assert {p.target: (p.decision, p.by) for p in Plan.load(plan_path).pairs}["x/b"] == ("accept", "person")
 
 
-def test_it_listens_on_the_loopback_address_only(client: Client) -> None:
-    assert client.server.socket.getsockname()[0] == "127.0.0.1"
+def test_it_listens_on_the_loopback_address_only(client: Client, server: Server) -> None:
+    assert server.socket.getsockname()[0] == "127.0.0.1"
     others = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)} - {
         "127.0.0.1"
     }
@@ -86,9 +91,7 @@ def test_a_foreign_host_gets_nothing_even_with_the_secret(client: Client, host: 
 
 
 def test_two_hosts_are_no_host(client: Client) -> None:
-    request = (
-        f"GET /?token={client.server.token} HTTP/1.1\r\nHost: {client.here}\r\nHost: evil.example\r\n\r\n"
-    )
+    request = f"GET /?token={client.token} HTTP/1.1\r\nHost: {client.here}\r\nHost: evil.example\r\n\r\n"
     assert b"403" in raw(client, request.encode()).split(b"\r\n")[0]
 
 
@@ -114,10 +117,10 @@ def test_another_site_cannot_save_even_with_the_secret(
 
 def test_the_secret_must_be_in_the_header_to_save(client: Client, plan_path: Path) -> None:
     before = plan_path.read_bytes()
-    for token in (None, "", "guess", client.server.token[:-1], client.server.token + "x"):
+    for token in (None, "", "guess", client.token[:-1], client.token + "x"):
         assert client.save(["x/b", "a/b", "accept"], X_Automatch_Token=token)[0] == 403
     message = {"base": 0, "answers": []}
-    assert client.ask("POST", f"/save?token={client.server.token}", message, X_Automatch_Token=None)[0] == 403
+    assert client.ask("POST", f"/save?token={client.token}", message, X_Automatch_Token=None)[0] == 403
     assert plan_path.read_bytes() == before
 
 
@@ -130,7 +133,7 @@ def test_what_a_form_of_another_site_can_send_is_refused(client: Client, kind: s
 
 @pytest.mark.parametrize("method", ["HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "BREW"])
 def test_other_methods_are_refused_and_nothing_of_them_is_repeated(client: Client, method: str) -> None:
-    status, headers, body = client.ask(method, f"/?token={client.server.token}")
+    status, headers, body = client.ask(method, f"/?token={client.token}")
     assert status == 405
     assert "Access-Control-Allow-Origin" not in headers
     assert method == "HEAD" or body == "Method Not Allowed"
@@ -148,7 +151,7 @@ def test_other_methods_are_refused_and_nothing_of_them_is_repeated(client: Clien
     ],
 )
 def test_there_is_one_page_and_no_file(client: Client, path: str) -> None:
-    status, _, body = client.ask("GET", f"{path}?token={client.server.token}")
+    status, _, body = client.ask("GET", f"{path}?token={client.token}")
     assert (status, "root:" in body) == (404, False)
     assert client.ask("POST", path + "x", {"base": 0, "answers": []})[0] == 404
 
@@ -158,13 +161,15 @@ def test_a_length_that_is_none_is_refused(client: Client, length: str | None) ->
     text = "" if length is None else f"Content-Length: {length}\r\n"
     request = (
         f"POST /save HTTP/1.1\r\nHost: {client.here}\r\nOrigin: http://{client.here}\r\n"
-        f"X-Automatch-Token: {client.server.token}\r\nContent-Type: application/json\r\n{text}\r\n{{}}"
+        f"X-Automatch-Token: {client.token}\r\nContent-Type: application/json\r\n{text}\r\n{{}}"
     )
     assert raw(client, request.encode())[9:12] in (b"411", b"413")
 
 
-def test_a_message_longer_than_all_answers_is_refused_before_it_is_read(client: Client) -> None:
-    most = client.server.session.largest_answer()
+def test_a_message_longer_than_all_answers_is_refused_before_it_is_read(
+    client: Client, server: Server
+) -> None:
+    most = server.session.largest_answer()
     assert client.ask("POST", "/save", b"{}", Content_Length=str(most + 1))[0] == 413
     assert client.ask("POST", "/save", b"{}", Content_Length=str(10**11))[0] == 413
     assert client.ask("POST", "/save", b"{}", Transfer_Encoding="chunked")[0] == 415
@@ -271,7 +276,7 @@ def test_a_body_that_never_comes_is_given_up(client: Client, plan_path: Path) ->
     before = plan_path.read_bytes()
     request = (
         f"POST /save HTTP/1.1\r\nHost: {client.here}\r\nOrigin: http://{client.here}\r\n"
-        f"Content-Length: 100\r\nX-Automatch-Token: {client.server.token}\r\n"
+        f"Content-Length: 100\r\nX-Automatch-Token: {client.token}\r\n"
         f"Content-Type: application/json\r\n\r\n{{"
     )
     raw(client, request.encode())
@@ -318,7 +323,7 @@ def test_a_name_cannot_end_the_script_it_stands_in(tmp_path: Path) -> None:
     with Server(Session(path)) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
-        page = Client(server).page()[2]
+        page = Client(server.url).page()[2]
         server.shutdown()
         thread.join()
     assert page.count("</script>") == 2
@@ -331,7 +336,7 @@ def test_done_ends_the_server_after_it_has_answered(plan_path: Path) -> None:
     with Server(Session(plan_path)) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
-        status, _, body = Client(server).ask("POST", "/done", {})
+        status, _, body = Client(server.url).ask("POST", "/done", {})
         thread.join(10)
         assert (status, thread.is_alive()) == (200, False)
         assert "1 to restore, 2 left to decide" in json.loads(body)["message"]

@@ -45,9 +45,7 @@ def test_three_keys_decide_twenty_five_variables(tmp_path: Path) -> None:
 def test_each_question_says_what_why_and_what_else(two: Path) -> None:
     _, text = answer(two, "q")
     assert "1 of 3   1 variable   0.50, margin 0.09" in text
-    assert (
-        "  t/last\n  <- s/last\n  Nothing but the neighbours tells these apart.\n  1  0.70  s/spare\n" in text
-    )
+    assert "  {s => t}/last\n  Nothing but the neighbours tells these apart.\n  1  0.70  s/spare\n" in text
     assert "load this one [y,n,1,u,j,k,J,K,/,r,w,q,?]? " in text
 
 

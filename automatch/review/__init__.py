@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from automatch.tensor import Listing
 
-__all__ = ["serve", "terminal", "write_report"]
+__all__ = ["review", "serve", "terminal", "write_report"]
 
 
 def serve(
@@ -54,6 +54,29 @@ def serve(
             server.serve_forever(poll_interval=0.1)
     say(f"{session.path}: {summary(session.plan)}")
     return session.plan
+
+
+def review(
+    plan: Plan,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    open_browser: bool = True,
+    source: Listing | None = None,
+    target: Listing | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Plan:
+    """The plan with the decisions that a person saved in the browser; see `serve`.
+
+    path: the file that Save writes, where the plan is put first; left out, the plan is in no file afterwards.
+
+    Raises:
+        UnwritableFile: the file cannot be written.
+    """
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="automatch-") as folder:
+        place = plan.save(path if path is not None else f"{folder}/model.plan.json")
+        return serve(place, open_browser=open_browser, source=source, target=target, tell=tell)
 
 
 def _say(line: str) -> None:

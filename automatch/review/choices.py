@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 
 from automatch.plan import Alternative, Pair
-from automatch.review.groups import pattern
+from automatch.report.groups import pattern
 
 __all__ = ["Way", "rivals", "swapped", "ways"]
 

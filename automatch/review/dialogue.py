@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
 import textwrap
@@ -14,9 +13,11 @@ from typing import TextIO
 
 from automatch.errors import AutomatchError
 from automatch.plan import Decision, Pair, Plan
+from automatch.report.groups import groups, pattern
+from automatch.report.lines import shown
+from automatch.report.notation import renamed
 from automatch.review.answers import Answer
 from automatch.review.choices import Way, rivals, swapped, ways
-from automatch.review.groups import groups, pattern
 from automatch.review.session import Session, summary
 
 __all__ = ["review"]
@@ -36,11 +37,6 @@ w      save, and stay
 q      save, and end (so does the end of the input); Ctrl-C ends without saving
 ?      these keys
 """
-
-# What cannot be seen, or would move the cursor or turn the text around, is shown as its code.
-_UNSEEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
-)
 
 
 def review(
@@ -62,14 +58,6 @@ def review(
         dialogue.say("\nNothing more was saved.")
     dialogue.say(f"{dialogue.session.path}: {summary(dialogue.session.plan)}")
     return dialogue.session.plan
-
-
-def _shown(name: str) -> str:
-    return _UNSEEN.sub(lambda found: _code(ord(found[0])), name)
-
-
-def _code(point: int) -> str:
-    return f"\\x{point:02x}" if point < 256 else f"\\u{point:04x}"
 
 
 @dataclass(frozen=True)
@@ -142,7 +130,7 @@ class _Dialogue:
         elif line in self.keys:
             self.keys[line]()
         elif line:
-            self.say(f"'{_shown(line)}' is no answer here. ? shows the keys.")
+            self.say(f"'{shown(line)}' is no answer here. ? shows the keys.")
 
     def say(self, text: str) -> None:
         self.out.write(text.rstrip("\n") + "\n")
@@ -170,7 +158,7 @@ class _Dialogue:
         if not self.filter:
             return True
         pairs = (self.state.plan.pairs[i] for i in question)
-        return any(self.filter in _shown(f"{pair.source} {pair.target}").lower() for pair in pairs)
+        return any(self.filter in shown(f"{pair.source} {pair.target}").lower() for pair in pairs)
 
     def _prompt(self) -> str:
         pairs = self._question()
@@ -189,13 +177,14 @@ class _Dialogue:
         figures = f"{worst.score:.2f}, margin {worst.margin:.2f}"
         self.say(f"\n{place}   {count}   {figures}   {self._standing(pairs)}".rstrip())
         sources = [source for pair in pairs if (source := self.state.now[pair.target])]
-        self.say(f"  {_shown(pattern(pair.target for pair in pairs))}")
-        self.say(f"  <- {_shown(pattern(sources)) if sources else 'nothing'}")
+        target = pattern(pair.target for pair in pairs)
+        title = renamed(pattern(sources), target) if sources else ((f"{shown(target)}  <-  nothing", ""),)
+        self.say("  " + "".join(text for text, _ in title))
         if worst.why:
             width = min(100, shutil.get_terminal_size().columns)
-            self.say(textwrap.fill(_shown(worst.why), width, initial_indent="  ", subsequent_indent="  "))
+            self.say(textwrap.fill(shown(worst.why), width, initial_indent="  ", subsequent_indent="  "))
         for i, way in enumerate(ways(pairs, self.state.now)):
-            self.say(f"  {i + 1}  {way.score:.2f}  {_shown(way.name)}{self._whose(way, len(pairs))}")
+            self.say(f"  {i + 1}  {way.score:.2f}  {shown(way.name)}{self._whose(way, len(pairs))}")
 
     def _standing(self, pairs: list[Pair]) -> str:
         """What was decided of these so far; nothing where all are open."""
@@ -208,7 +197,7 @@ class _Dialogue:
         others = [other for other, _ in rivals(way, self._holders())]
         some = f"   {len(way.sources)} of {size}" if len(way.sources) < size else ""
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
-        return some + (f"   taken by {_shown(others[0])}{more}" if others else "")
+        return some + (f"   taken by {shown(others[0])}{more}" if others else "")
 
     def _holders(self) -> dict[str, str]:
         state = self.state
@@ -256,8 +245,8 @@ class _Dialogue:
     def _swap(self, taken: list[tuple[str, str]]) -> bool | None:
         other, target = taken[0]
         more = f" and {len(taken) - 1} more like it" if len(taken) > 1 else ""
-        instead = _shown(self.state.now[target] or "nothing")
-        self.say(f"  {_shown(other)} has it{more}. y: swap, so that it gets {instead}")
+        instead = shown(self.state.now[target] or "nothing")
+        self.say(f"  {shown(other)} has it{more}. y: swap, so that it gets {instead}")
         self.say("  n: take it, and leave the other without; anything else: leave all as it is")
         answer = self._read("  swap [y,n]? ")
         return {"y": True, "n": False}.get(answer or "")
@@ -280,7 +269,7 @@ class _Dialogue:
     def _search(self, text: str) -> None:
         self.filter = text.lower()
         if self.filter and not any(self._in_sight(question) for question in self.state.questions):
-            self.say(f"No question has '{_shown(text)}' in a name.")
+            self.say(f"No question has '{shown(text)}' in a name.")
             self.filter = ""
         elif not self._in_sight(self.state.questions[self.state.at]):
             self._go(1)

@@ -23,7 +23,7 @@ import msgspec
 from automatch.errors import AutomatchError
 from automatch.files import write_whole
 from automatch.plan import Plan
-from automatch.review.groups import groups
+from automatch.report.groups import groups
 from automatch.tensor import Listing, Shape
 
 __all__ = ["content_policy", "page", "page_data", "side", "write_report"]

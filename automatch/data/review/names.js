@@ -124,11 +124,19 @@ function nameEl(text, cls = "name") {
   return el("bdi", { class: cls, dir: "ltr", title: shown(text) }, shown(text));
 }
 
-/** The change from one name to another as an element: what went struck through, what came underlined. */
+/** The change from one name to another as an element: what went struck through, what came in its place. */
 function diffEl(source, target, room = 1e9) {
-  const full = source + " => " + target;
-  const box = el("bdi", { class: "name", dir: "ltr", title: shown(full) });
+  return partsEl(diff(source, target), source + " => " + target, room);
+}
+
+/** The same from the spans of the report, [text, style] with braces around what changed. */
+function spansEl(spans, full, room) {
+  const kinds = { old: "-", new: "+" };
+  const parts = spans.filter(([text, style]) => style !== "dim" || !/^(\{|\}| => |=> )$/.test(text)).map(([text, style]) => [kinds[style] || "=", text]);
+  return partsEl(parts, full, room);
+}
+
+function partsEl(parts, full, room) {
   const marks = { "=": "span", "-": "del", "+": "ins" };
-  for (const [kind, text] of fitted(diff(source, target), room)) box.append(el(marks[kind], {}, shown(text)));
-  return box;
+  return el("bdi", { class: "name", dir: "ltr", title: shown(full) }, ...fitted(parts, room).map(([kind, text]) => el(marks[kind], {}, shown(text))));
 }

@@ -75,7 +75,7 @@ function groupRow(model, ui, item) {
   const group = item.group, state = stateOf(model, item);
   const all = group.targets.length + group.sources.length, some = item.targets.length + item.sources.length;
   const open = ui.open.has(group.id);
-  const name = group.source && group.target ? diffEl(...nowNames(model, group), roomFor(ui)) : nameEl(group.source || group.target);
+  const name = titleEl(model, group, roomFor(ui));
   const score = item.targets.length ? Math.min(...item.targets.map((i) => model.score(i) ?? 2)) : 2;
   return el("div", { class: `row group ${state}`, role: "option" },
     markEl(state),
@@ -87,11 +87,11 @@ function groupRow(model, ui, item) {
     el("span", { class: "score" }, score > 1 ? "" : scoreText(score)));
 }
 
-/** The names of a group as they are now: its own, unless a person gave its only member another source. */
-function nowNames(model, group) {
-  const first = group.targets[0], now = model.now[first];
-  if (!now || now.source === null || now.source === model.first[first].source) return [group.source, group.target];
-  return [alikeNames(group.targets.map((i) => model.now[i].source || model.first[i].source)), group.target];
+/** The title of a group: as the report words it, unless a person gave its members other sources. */
+function titleEl(model, group, room) {
+  const changed = group.targets.filter((i) => model.now[i].source !== null && model.now[i].source !== model.first[i].source);
+  if (!changed.length) return spansEl(group.title, `${group.source} => ${group.target}`.replace(/^ => | => $/, ""), room);
+  return diffEl(alikeNames(changed.map((i) => model.now[i].source)), group.target, room);
 }
 
 function oneRow(model, ui, item) {

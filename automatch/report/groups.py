@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from automatch.plan import Pair, Plan
+from automatch.report.lines import Span, shown
+from automatch.report.notation import notation, renamed
 
 __all__ = ["Group", "doubt", "groups", "is_question", "pattern"]
 
@@ -21,11 +23,13 @@ class Group:
 
     kind: `ask` (a person decides), `rule` (accepted without a person), `none` (targets without
         counterpart), `unused` (source tensors nobody takes).
+    title: the names as one line, as the report in the terminal words them.
     source, target: the names, what differs between the members written `*`; empty where a side has none.
     members: positions in `plan.pairs`, `plan.unmatched` or `plan.unused`, by kind.
     """
 
     kind: Kind
+    title: tuple[Span, ...]
     source: str
     target: str
     members: tuple[int, ...]
@@ -80,9 +84,13 @@ def _pairs_group(plan: Plan, kind: Kind, members: list[int]) -> Group:
     pairs = [plan.pairs[i] for i in members]
     rule = next((rule for rule in plan.rules if rule.id == pairs[0].rule), None)
     whole = rule is not None and rule.pairs == len(pairs) and len({pair.rule for pair in pairs}) == 1
-    source = rule.from_ if rule and whole else pattern(pair.source for pair in pairs)
-    target = rule.to if rule and whole else pattern(pair.target for pair in pairs)
-    return Group(kind, source, target, tuple(members), next((pair.why for pair in pairs if pair.why), ""))
+    source = pattern(pair.source for pair in pairs)
+    target = pattern(pair.target for pair in pairs)
+    exact = rule and whole and len(pairs) > 1
+    title = notation(rule.from_, rule.to) if rule and exact else renamed(source, target)
+    return Group(
+        kind, title, source, target, tuple(members), next((pair.why for pair in pairs if pair.why), "")
+    )
 
 
 def _by_key(plan: Plan, members: list[int]) -> list[list[int]]:
@@ -108,13 +116,17 @@ def _folded(kind: Kind, entries: list[tuple[str, str]]) -> list[Group]:
     """Entries of one reason and outermost scope on one line; scopes that differ in a number count as one."""
     found: dict[tuple[str, str], list[int]] = defaultdict(list)
     for i, (name, why) in enumerate(entries):
-        found[why, _skeleton(re.split(r"[/.]", name, maxsplit=1)[0])].append(i)
+        # Reasons that differ in the names and numbers they mention are one reason.
+        reason = re.sub(r"'[^']*'|\d+(?:\.\d+)?", "", why)
+        found[reason, _skeleton(re.split(r"[/.]", name, maxsplit=1)[0])].append(i)
     result = []
-    for (why, _), members in found.items():
+    for members in found.values():
         names = [entries[i][0] for i in members]
         text = names[0] if len(names) == 1 else _common_scope(names)
         source, target = (text, "") if kind == "unused" else ("", text)
-        result.append(Group(kind, source, target, tuple(members), why))
+        whys = dict.fromkeys(entries[i][1] for i in members)
+        why = next(iter(whys)) + ("; the others alike" if len(whys) > 1 else "")
+        result.append(Group(kind, ((shown(text), ""),), source, target, tuple(members), why))
     return sorted(result, key=lambda group: -len(group.members))
 
 
