@@ -16,6 +16,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from automatch.version import VERSION
+
 if TYPE_CHECKING:
     from automatch.errors import AutomatchError as AutomatchError
     from automatch.errors import PlanConflict as PlanConflict
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from automatch.tensor import Tensor as Tensor
     from automatch.tracking import track_variables as track_variables
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 _HOME = {
     "AutomatchError": "errors",

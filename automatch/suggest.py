@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-import automatch
 from automatch.decide import closest
 from automatch.errors import PlanError, UsageError
 from automatch.match import match
@@ -21,6 +20,7 @@ from automatch.read import read
 from automatch.rules import fold
 from automatch.tensor import Listing, Tensor
 from automatch.transform import parse
+from automatch.version import VERSION
 
 __all__ = ["suggest"]
 
@@ -59,7 +59,7 @@ def suggest(
     proposed = _pairs(matching, left, asked, fixed, min_score)
     rules, ruled = _ruled(proposed, left, right)
     return Plan(
-        made_by=f"automatch {automatch.__version__}",
+        made_by=f"automatch {VERSION}",
         source=_side(left),
         target=_side(right),
         options=Options(min_score, tuple(exclude), use_ema),
