@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from automatch.errors import UnreadableFile
 from automatch.read import read, table
 from automatch.read.snappy import decompress
-from automatch.read.table import masked_crc
-from automatch.rewrite.table import varint
+from automatch.read.wire import encode
 from real_files import CHECKPOINTS, DATA, RealFile
+from table_files import one_block_table
 
 tf1 = tf.compat.v1
 
@@ -139,6 +139,21 @@ def test_pieces_of_any_size_are_assembled(tmp_path: Path, axis: int, length: int
     assert np.array_equal(listing.values("v"), expected)
 
 
+def test_slots_that_tensorflow_saves_in_part_are_listed_and_refused_as_values(tmp_path: Path) -> None:
+    with tf.Graph().as_default(), tf1.Session() as session:
+        with tf1.variable_scope("net"):
+            table = tf1.get_variable("table", [10, 4], partitioner=tf1.fixed_size_partitioner(2))
+            tf1.train.MomentumOptimizer(0.1, 0.9).minimize(tf.reduce_sum(table.as_tensor()))
+        session.run(tf1.global_variables_initializer())
+        prefix = tf1.train.Saver().save(session, str(tmp_path / "p"))
+    assert listed(prefix) == by_tensorflow(prefix)
+    values = read(prefix).values
+    assert values is not None
+    assert values("net/table").shape == (10, 4)
+    with pytest.raises(UnreadableFile, match="holds only a part of 'net/table/t_0/Momentum'"):
+        values("net/table/t_0/Momentum")
+
+
 def test_names_that_mention_bytes_of_the_table_are_read(tmp_path: Path) -> None:
     names = ["a", "a/b", "ab", "é", "日本", "x" * 5000, "a b\tc", "a\x01"]
     listing = read(save(tmp_path / "n", **dict.fromkeys(names, 1.0)))
@@ -256,7 +271,7 @@ def test_a_graph_of_another_model_beside_a_checkpoint_changes_nothing(tmp_path: 
 
 def compressed(data: bytes) -> bytes:
     """Data as a snappy block of literals, with copies where it repeats four bytes."""
-    out = bytearray(varint(len(data)))
+    out = bytearray(encode(len(data)))
     at = 0
     while at < len(data):
         if at >= 4 and data[at : at + 4] == data[at - 4 : at]:
@@ -279,23 +294,8 @@ def test_a_compressed_index_is_read_as_tensorflow_reads_it(tmp_path: Path) -> No
     prefix = save(tmp_path / "c", **{f"scope/layer_{i}/kernel": np.zeros((i, 3)) for i in range(300)})
     before = listed(prefix)
     index = Path(f"{prefix}.index")
-    index.write_bytes(_repacked(index.read_bytes()))
-    assert listed(prefix) == by_tensorflow(str(prefix)) == before
-
-
-def _repacked(data: bytes) -> bytes:
-    """A table of one data block with that block compressed."""
+    data = index.read_bytes()
     ((_, handle),) = table._index(data)
-    packed = compressed(data[handle.offset : handle.offset + handle.size]) + b"\x01"
-    out = bytearray(packed + masked_crc(packed).to_bytes(4, "little"))
-    first = varint(0) + varint(len(packed) - 1)
-
-    def placed(block: bytes) -> bytes:
-        at = len(out)
-        out.extend(block + b"\x00" + masked_crc(block + b"\x00").to_bytes(4, "little"))
-        return varint(at) + varint(len(block))
-
-    empty = b"\x00\x00\x00\x00\x01\x00\x00\x00"
-    meta = placed(empty)
-    index = placed(varint(0) + varint(1) + varint(len(first)) + b"\xfe" + first + empty)
-    return bytes(out) + (meta + index).ljust(40, b"\x00") + table.MAGIC
+    block = compressed(data[handle.offset : handle.offset + handle.size])
+    index.write_bytes(one_block_table(block, kind=b"\x01"))
+    assert listed(prefix) == by_tensorflow(str(prefix)) == before

@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 
 from automatch.errors import UnreadableFile
 from automatch.read.enrich import enrich
-from automatch.read.files import first_bytes
+from automatch.read.files import cannot_open, first_bytes
 from automatch.tensor import Listing
 
 __all__ = ["enrich", "read"]
@@ -45,6 +45,17 @@ _READERS = (
     "meta",
     "graph_text",
 )
+_JSON = (b"{", b" ", b"\t", b"\n", b"\r")
+# What a file has to begin with for a reader to be asked at all: the others need not be imported.
+_MARKS = {
+    "sharded": _JSON,
+    "listing": _JSON,
+    "torch_pickle": (b"PK", b"\x80\x02"),
+    "npz": (b"PK",),
+    "keras_weights": (b"PK", b"\x89HDF"),
+    "keras_h5": (b"\x89HDF",),
+    "flax_msgpack": (*(bytes([first]) for first in range(0x81, 0x90)), b"\xde", b"\xdf"),
+}
 
 
 def read(thing: Any, *, beside: bool = True) -> Listing:
@@ -60,7 +71,11 @@ def read(thing: Any, *, beside: bool = True) -> Listing:
         from automatch.read import arrays, live
 
         return arrays.read(thing) if arrays.matches(thing) else live.read(thing)
-    listing = _read_path(Path(os.fspath(thing)))
+    path = Path(os.fspath(thing))
+    try:
+        listing = _read_path(path)
+    except OSError as error:
+        raise UnreadableFile(cannot_open(path, error)) from error
     return _with_graph(listing) if beside and listing.format in _CHECKPOINTS else listing
 
 
@@ -81,6 +96,8 @@ def _with_graph(listing: Listing) -> Listing:
 def _read_path(path: Path) -> Listing:
     head = first_bytes(path)
     for name in _READERS:
+        if not head.startswith(_MARKS.get(name, b"")):
+            continue
         reader = cast(_Reader, import_module(f"automatch.read.{name}"))
         if reader.matches(path, head):
             return reader.read(path)

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 from automatch.errors import UnreadableFile
 from automatch.read import wire
 from automatch.read.files import damage_as_error, read_whole
-from automatch.read.slices import Extent, check_cover, read_extent, slice_key
+from automatch.read.slices import Extent, check_apart, read_extent, slice_key
 from automatch.read.table import Rows, rows
 from automatch.read.tensor_proto import read_shape
 from automatch.read.tf_types import ITEM_SIZE, NAME, STRING
@@ -242,7 +242,7 @@ def _assign_pieces(
     for name, entry in entries.items():
         if not entry.slices:
             continue
-        check_cover(entry.shape, entry.slices)
+        check_apart(entry.shape, entry.slices)
         for extent in entry.slices:
             piece = pieces.pop(slice_key(name, extent), None)
             if piece is None or piece.dtype != entry.dtype or piece.slices:

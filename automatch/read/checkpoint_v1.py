@@ -15,9 +15,10 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from automatch.errors import UnreadableFile
 from automatch.read import wire
 from automatch.read.files import damage_as_error, open_regular
-from automatch.read.slices import Extent, check_cover, placed, read_extent, slice_key
+from automatch.read.slices import Extent, check_apart, is_whole, placed, read_extent, slice_key
 from automatch.read.table import Buffer, find_row, first_row
 from automatch.read.tensor_proto import read_shape, tensor_span
 from automatch.read.tf_types import NAME, OPAQUE, numpy_dtype
@@ -70,7 +71,7 @@ def read(path: Path) -> Listing:
             _collect(saved, _meta(data), file)
     with damage_as_error(path, "checkpoint"):
         for tensor in saved.values():
-            check_cover(tensor.shape, tuple(extent for extent, _ in tensor.pieces))
+            check_apart(tensor.shape, tuple(extent for extent, _ in tensor.pieces))
     names = sorted(saved, key=lambda name: name.encode())
     return Listing(
         tuple(Tensor(name, saved[name].shape, NAME[saved[name].dtype]) for name in names),
@@ -136,6 +137,8 @@ def _values(saved: dict[str, _Saved]) -> Values:
         import numpy as np
 
         tensor = saved[name]
+        if not is_whole(tensor.shape, tuple(extent for extent, _ in tensor.pieces)):
+            raise UnreadableFile(f"the checkpoint holds only a part of '{name}'. Leave it out.")
         whole = np.empty(tensor.shape, numpy_dtype(tensor.dtype))
         for extent, file in tensor.pieces:
             offset, shape = placed(extent, tensor.shape)

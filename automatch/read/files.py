@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from automatch.errors import UnreadableFile
 
-__all__ = ["HEAD", "damage_as_error", "first_bytes", "open_regular", "read_whole"]
+__all__ = ["HEAD", "cannot_open", "damage_as_error", "first_bytes", "open_regular", "read_whole"]
 
 HEAD = 64
 """How many first bytes a reader is shown to recognise its format."""
@@ -39,14 +39,15 @@ def open_regular(path: Path) -> BinaryIO:
         # O_NONBLOCK: opening a named pipe would wait for its writer.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except (OSError, ValueError) as error:
-        raise UnreadableFile(_cannot_open(path, error)) from error
+        raise UnreadableFile(cannot_open(path, error)) from error
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise UnreadableFile(f"'{path}' is not a regular file. Give the path of a file on disk.")
     return os.fdopen(handle, "rb")
 
 
-def _cannot_open(path: Path, error: Exception) -> str:
+def cannot_open(path: Path, error: Exception) -> str:
+    """What is said of a path that the system does not open."""
     if isinstance(error, FileNotFoundError):
         return (
             f"'{path}' does not exist. Check the path; a checkpoint is named by its prefix, without '.index'."
@@ -75,7 +76,7 @@ def read_whole(path: Path, limit: int) -> bytes:
         try:
             return file.read(limit + 1)
         except OSError as error:
-            raise UnreadableFile(_cannot_open(path, error)) from error
+            raise UnreadableFile(cannot_open(path, error)) from error
 
 
 @contextmanager
@@ -84,8 +85,10 @@ def damage_as_error(path: Path, kind: str) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        reason = str(error) if isinstance(error, ValueError) and not isinstance(error, UnicodeError) else ""
+        reason = str(error) if isinstance(error, ValueError) else ""
+        if isinstance(error, UnicodeError):
+            reason = "it holds names that are not UTF-8"
         what = f"damaged, or no {kind}{': ' + reason if reason else ''}"
         raise UnreadableFile(f"'{path}' is {what}. Copy it again from where it was made.") from error
     except OSError as error:
-        raise UnreadableFile(_cannot_open(path, error)) from error
+        raise UnreadableFile(cannot_open(path, error)) from error

@@ -11,9 +11,9 @@ from automatch.read.dataflow import Flow, describe_flow
 from automatch.read.files import damage_as_error, read_whole
 from automatch.read.graph import Graph, read_graph
 from automatch.read.graph_slots import find_slots
-from automatch.read.graph_variables import Collections, Variable, find_variables, read_collections
+from automatch.read.graph_variables import Collections, SliceInfo, Variable, find_variables, read_collections
 from automatch.read.saver_keys import find_saver_keys
-from automatch.read.slices import check_cover
+from automatch.read.slices import check_apart, is_whole
 from automatch.tensor import Listing, Part, Tensor
 
 __all__ = ["MetaGraph", "listing_of", "matches", "parse", "read"]
@@ -85,7 +85,8 @@ def listing_of(meta: MetaGraph, path: str | None) -> Listing:
     Raises ValueError for a graph that contradicts itself.
     """
     variables, left_out = find_variables(meta.graph, meta.collections)
-    tensors = _joined(_tensors(meta.graph, variables), variables)
+    names = _listed_names(variables)
+    tensors = _joined(_tensors(meta.graph, variables, names), variables, names)
     # What is saved under a variable's name may have been computed, as the mean over replicas is.
     known = {tensor.name for tensor in tensors}
     keys = [key.key for key in find_saver_keys(meta.graph) if key.variable is None and key.key not in known]
@@ -104,7 +105,8 @@ def listing_of(meta: MetaGraph, path: str | None) -> Listing:
     )
 
 
-def _tensors(graph: Graph, variables: list[Variable]) -> list[Tensor]:
+def _tensors(graph: Graph, variables: list[Variable], names: list[str]) -> list[Tensor]:
+    """A tensor for each variable; a slot refers to its variable by its name in `names`."""
     flow = Flow(graph)
     slots = find_slots(flow, variables)
     tensors = []
@@ -116,7 +118,7 @@ def _tensors(graph: Graph, variables: list[Variable]) -> list[Tensor]:
                 variable.shape,
                 variable.dtype,
                 variable.trainable,
-                _whole_name(variables[slot.owner]) if slot else None,
+                names[slot.owner] if slot else None,
                 slot.kind if slot else None,
                 dataflow=describe_flow(flow, variable),
             )
@@ -124,28 +126,39 @@ def _tensors(graph: Graph, variables: list[Variable]) -> list[Tensor]:
     return tensors
 
 
-def _whole_name(variable: Variable) -> str:
-    return variable.slice_info.full_name if variable.slice_info else variable.name
+def _listed_names(variables: list[Variable]) -> list[str]:
+    """The name of each variable; of a piece that of the partitioned variable, if all pieces are there."""
+    groups: dict[str, list[SliceInfo]] = {}
+    for variable in variables:
+        if variable.slice_info:
+            groups.setdefault(variable.slice_info.full_name, []).append(variable.slice_info)
+    whole = {name for name, pieces in groups.items() if _is_partition(pieces)}
+    infos = [(variable.name, variable.slice_info) for variable in variables]
+    return [info.full_name if info and info.full_name in whole else name for name, info in infos]
 
 
-def _joined(tensors: list[Tensor], variables: list[Variable]) -> list[Tensor]:
+def _is_partition(pieces: list[SliceInfo]) -> bool:
+    whole = pieces[0].whole
+    extents = tuple(tuple(zip(piece.offset, piece.shape, strict=True)) for piece in pieces)
+    try:
+        check_apart(whole, extents)
+    except ValueError:
+        return False
+    return is_whole(whole, extents)
+
+
+def _joined(tensors: list[Tensor], variables: list[Variable], names: list[str]) -> list[Tensor]:
     """The tensors with the pieces of each partitioned variable as one, in the place of its first piece."""
     groups: dict[str, list[int]] = {}
-    for i, variable in enumerate(variables):
-        groups.setdefault(_whole_name(variable), []).append(i)
-    return [
-        _join(name, [tensors[i] for i in group], [variables[i] for i in group])
-        for name, group in groups.items()
-    ]
+    for i, name in enumerate(names):
+        groups.setdefault(name, []).append(i)
+    return [_join(name, [(tensors[i], variables[i]) for i in group]) for name, group in groups.items()]
 
 
-def _join(name: str, tensors: list[Tensor], variables: list[Variable]) -> Tensor:
-    infos = [variable.slice_info for variable in variables]
-    first = infos[0]
-    if first is None:
-        return tensors[0]
-    parts = [Part(t.name, info.offset, info.shape) for t, info in zip(tensors, infos, strict=True) if info]
-    check_cover(first.whole, tuple(tuple(zip(part.offset, part.shape, strict=True)) for part in parts))
-    return replace(
-        tensors[0], name=name, shape=first.whole, parts=tuple(sorted(parts, key=lambda part: part.offset))
-    )
+def _join(name: str, pieces: list[tuple[Tensor, Variable]]) -> Tensor:
+    tensor, variable = pieces[0]
+    if variable.slice_info is None or name == variable.name:
+        return tensor
+    places = [(piece.name, v.slice_info) for piece, v in pieces if v.slice_info]
+    parts = sorted((Part(part, p.offset, p.shape) for part, p in places), key=lambda part: part.offset)
+    return replace(tensor, name=name, shape=variable.slice_info.whole, parts=tuple(parts))

@@ -8,7 +8,7 @@ from math import prod
 from automatch.read import wire
 from automatch.tensor import Shape
 
-__all__ = ["Extent", "check_cover", "placed", "read_extent", "slice_key"]
+__all__ = ["Extent", "check_apart", "is_whole", "placed", "read_extent", "slice_key"]
 
 Extent = tuple[tuple[int, int], ...]
 """Start and length per axis; length -1 stands for the whole axis."""
@@ -41,11 +41,9 @@ def placed(extent: Extent, whole: Shape) -> tuple[Shape, Shape]:
     return offset, shape
 
 
-def check_cover(whole: Shape, extents: tuple[Extent, ...]) -> None:
-    """Raises ValueError unless the slices cover a tensor of shape `whole`, each element once."""
+def check_apart(whole: Shape, extents: tuple[Extent, ...]) -> None:
+    """Raises ValueError unless the slices lie inside a tensor of shape `whole` and apart from each other."""
     boxes = sorted(placed(extent, whole) for extent in extents)
-    if sum(prod(shape) for _, shape in boxes) != prod(whole):
-        raise ValueError(f"the pieces of a tensor of shape {list(whole)} do not make it up")
     full = [box for box in boxes if prod(box[1])]
     cut = [axis for axis, size in enumerate(whole) if any(shape[axis] != size for _, shape in full)]
     if len(cut) <= 1:
@@ -57,6 +55,15 @@ def check_cover(whole: Shape, extents: tuple[Extent, ...]) -> None:
         raise ValueError(f"a tensor in {len(full)} pieces along several axes")
     if any(_overlap(one, other) for one, other in pairs):
         raise ValueError(f"pieces of a tensor of shape {list(whole)} overlap")
+
+
+def is_whole(whole: Shape, extents: tuple[Extent, ...]) -> bool:
+    """Whether slices that lie apart make up the whole tensor.
+
+    They need not: TensorFlow saves the slots of a partitioned variable inside a scope each under a name of
+    its own, as a tensor of which all other pieces are missing.
+    """
+    return sum(prod(placed(extent, whole)[1]) for extent in extents) == prod(whole)
 
 
 def _overlap(one: tuple[Shape, Shape], other: tuple[Shape, Shape]) -> bool:

@@ -37,7 +37,7 @@ TRAILER_SIZE = 5
 Rows = list[tuple[bytes, bytes]]
 
 # A table that unpacks to more than this times its size is no index that anybody wrote in earnest.
-_EXPANSION = 64
+_EXPANSION = 16
 _SMALL = 64 * 2**20
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from automatch.errors import UnreadableFile
 from automatch.read.bundle import Bundle, Entry, data_path, index_path
 from automatch.read.files import damage_as_error, open_regular
-from automatch.read.slices import placed
+from automatch.read.slices import is_whole, placed
 from automatch.read.table import masked_crc
 from automatch.read.tf_types import NAME, OPAQUE, STRING, numpy_dtype
 from automatch.read.wire import varint
@@ -54,6 +54,11 @@ def string_scalar(bundle: Bundle, name: str) -> bytes:
 def _assemble(bundle: Bundle, name: str, entry: Entry) -> np.ndarray[Any, Any]:
     import numpy as np
 
+    if not is_whole(entry.shape, entry.slices):
+        raise UnreadableFile(
+            f"'{index_path(bundle.prefix)}' holds only a part of '{name}' {list(entry.shape)}. "
+            "Leave it out, or save the checkpoint with all of it."
+        )
     whole = np.empty(entry.shape, numpy_dtype(entry.dtype))
     for extent in entry.slices:
         offset, shape = placed(extent, entry.shape)

@@ -1,0 +1,363 @@
+"""Damaged and hostile files are refused in one line, with nothing but the one error and little memory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from automatch.errors import UnreadableFile
+from automatch.read import read, table
+from automatch.read.snappy import decompress
+from automatch.read.wire import encode
+from automatch.rewrite.table import table as written
+from real_files import DATA
+from table_files import one_block_table, restarts
+
+PLAIN = DATA / "lstm-sharded_tf0.12_to_tf1.2" / "model.ckpt"
+PARTED = DATA / "partition_3-parts_to_full_resource" / "model.ckpt"
+OBJECTS = DATA / "keras_k3-savedmodel-export_to_tf1-graph" / "model.ckpt"
+GRAPH = DATA / "layer-inserted_same-shapes" / "graph.meta"
+
+BUDGET = settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+def field(number: int, value: int | bytes) -> bytes:
+    """One field of a protocol buffer: a varint, or bytes with their length."""
+    if isinstance(value, int):
+        return encode(number << 3) + encode(value & (2**64 - 1))
+    return encode(number << 3 | 2) + encode(len(value)) + value
+
+
+def shape(*sizes: int) -> bytes:
+    return b"".join(field(2, field(1, size)) for size in sizes)
+
+
+def entry(dtype: int = 1, dims: bytes = shape(2), size: int = 8, offset: int = 0, shard: int = 0) -> bytes:
+    head = field(1, dtype) + field(2, dims) + field(3, shard) + field(4, offset) + field(5, size)
+    return head + b"\x35" + bytes(4)
+
+
+HEADER = field(1, 1) + field(3, field(1, 1))
+
+
+def index(folder: Path, *rows: tuple[bytes, bytes], header: bytes | None = HEADER) -> Path:
+    """A checkpoint of an index with these rows, checksums right, and a data shard of eight bytes."""
+    every = [*([(b"", header)] if header is not None else []), *rows]
+    (folder / "x.index").write_bytes(written(every))
+    (folder / "x.data-00000-of-00001").write_bytes(bytes(8))
+    return folder / "x"
+
+
+def refused(path: Path) -> str:
+    """The one line with which a file is refused."""
+    with pytest.raises(UnreadableFile) as caught:
+        read(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 600 + len(str(path))
+    return message
+
+
+def test_the_hand_made_index_is_right_before_it_is_made_wrong(tmp_path: Path) -> None:
+    listing = read(index(tmp_path, (b"w", entry())))
+    assert [(t.name, t.shape, t.dtype) for t in listing.tensors] == [("w", (2,), "float32")]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (b"\xff\xff\xff", "ends in the middle"),
+        (b"", "dtype number 0"),
+        (entry(dtype=0), "dtype number 0"),
+        (entry(dtype=99), "dtype number 99"),
+        (entry(dtype=101), "dtype number 101"),
+        (entry(dtype=2**64 - 1), "which no stored tensor has"),
+        (entry(dtype=20, dims=shape(), size=0), "dtype number 20"),
+        (entry(dims=shape(-1)), "a shape that no tensor can have"),
+        (entry(dims=shape(2**40, 2**40)), "a shape that no tensor can have"),
+        (entry(dims=shape(*[1] * 300)), "a shape that no tensor can have"),
+        (entry(dims=field(3, 1)), "a shape that no tensor can have"),
+        (entry(size=7), "of shape [2] and dtype float32 has 7 bytes"),
+        (entry(dims=shape(2**40), size=8), "has 8 bytes"),
+        (entry(dtype=7, dims=shape(1000), size=8), "of shape [1000] and dtype string has 8 bytes"),
+        (entry(shard=1), "data shard 1 of 1"),
+        (entry(offset=1), "has 8 bytes, and its index needs 9"),
+        (entry(offset=2**62), "its index needs"),
+        (entry(offset=2**63), "of shape [2] and dtype float32"),
+        (entry(size=0), "has 0 bytes"),
+        (entry() + field(7, field(1, field(1, 0) + field(2, 2))), "is missing or of another dtype"),
+        (entry() + field(7, field(1, field(1, 1) + field(2, 2))), "outside of its tensor"),
+        (entry() + field(7, field(1, b"") + field(1, b"")), "a piece of 2 axes"),
+        (entry() + field(7, field(1, field(2, 1))) * 2, "overlap"),
+    ],
+)
+def test_entries_that_no_tensor_can_have_are_refused(tmp_path: Path, value: bytes, said: str) -> None:
+    assert said in refused(index(tmp_path, (b"w", value)))
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        (None, "no header entry"),
+        (b"", "0 data shards"),
+        (field(1, 2**40), "data shards"),
+        (HEADER + field(2, 2), "newer TensorFlow"),
+        (field(1, 1) + field(3, field(2, 9)), "newer TensorFlow"),
+        (b"\x0b\x0b", "wire type 3"),
+    ],
+)
+def test_headers_that_cannot_be_are_refused(tmp_path: Path, header: bytes | None, said: str) -> None:
+    assert said in refused(index(tmp_path, (b"w", entry()), header=header))
+
+
+def test_names_that_are_no_utf8_are_refused(tmp_path: Path) -> None:
+    refused(index(tmp_path, (b"\xff\xfe", entry())))
+
+
+def test_pieces_that_belong_to_nothing_are_refused(tmp_path: Path) -> None:
+    assert "does not name" in refused(index(tmp_path, (b"\x00w\x00\x01\x00", entry()), (b"w", entry())))
+
+
+def test_names_that_unpack_to_far_more_than_the_file_are_refused(tmp_path: Path) -> None:
+    value, long = entry(), b"x" * 2**20
+    block = bytes(2) + encode(len(HEADER)) + HEADER
+    block += b"\x00" + encode(len(long)) + encode(len(value)) + long + value
+    for i in range(1000):
+        # Each name is the long one and two bytes more, and takes five bytes and its value in the file.
+        block += encode(len(long)) + b"\x02" + encode(len(value)) + i.to_bytes(2, "big") + value
+    prefix = index(tmp_path, (b"w", value))
+    Path(f"{prefix}.index").write_bytes(one_block_table(block + restarts(0)))
+    assert "more room than" in refused(prefix)
+
+
+def test_a_name_of_a_megabyte_is_a_name(tmp_path: Path) -> None:
+    listing = read(index(tmp_path, (b"x" * 2**20, entry())))
+    assert len(listing.tensors[0].name) == 2**20
+
+
+def test_handles_outside_of_the_file_are_refused(tmp_path: Path) -> None:
+    prefix = index(tmp_path, (b"w", entry()))
+    path = Path(f"{prefix}.index")
+    footer = (encode(0) + encode(5) + encode(2**62) + encode(2**40)).ljust(40, b"\x00") + table.MAGIC
+    path.write_bytes(path.read_bytes()[:-48] + footer)
+    assert "outside the file" in refused(prefix)
+
+
+def test_a_compressed_block_says_no_more_than_it_may() -> None:
+    with pytest.raises(ValueError, match="more than 1000"):
+        decompress(encode(2**31) + b"\x00a", 1000)
+    with pytest.raises(ValueError, match="before its start"):
+        decompress(encode(8) + b"\x01\x04", 1000)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x00", b"\x89PNG\r\n\x1a\n" + bytes(100), b"hello\n" * 50, bytes(5000)]
+)
+@pytest.mark.parametrize("name", ["x.index", "x.meta", "x", "saved_model.pb", "checkpoint"])
+def test_foreign_files_are_refused_under_any_name(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert str(tmp_path) in refused(tmp_path / name)
+
+
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    os.mkfifo(tmp_path / "y.index")
+    os.mkfifo(tmp_path / "z.meta")
+    shutil.copy(f"{PLAIN}.index", tmp_path / "z.index")
+    (tmp_path / "empty").mkdir()
+    assert "not a regular file" in refused(tmp_path / "pipe")
+    assert "not a regular file" in refused(tmp_path / "y")
+    assert "does not exist" in refused(tmp_path / "nothing")
+    assert "directory without a checkpoint" in refused(tmp_path / "empty")
+    assert len(read(tmp_path / "z")) == 5
+
+
+def test_an_unreadable_file_is_refused_with_the_reason(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    refused(loop)
+    refused(tmp_path / ("n" * 5000))
+    refused(tmp_path / "a\x00b")
+
+
+def kept_or_refused(path: Path) -> None:
+    """Reads a file, its values and all; nothing but UnreadableFile may come out."""
+    try:
+        listing = read(path)
+        for tensor in listing.tensors:
+            if listing.values is not None:
+                listing.values(tensor.name)
+    except UnreadableFile:
+        pass
+
+
+def damaged(data: bytes, draw: st.DataObject) -> bytes:
+    """The data with some bytes changed, cut out, doubled or cut off."""
+    hurt = bytearray(data)
+    for _ in range(draw.draw(st.integers(1, 4))):
+        at = draw.draw(st.integers(0, max(len(hurt) - 1, 0)))
+        kind = draw.draw(st.sampled_from(["flip", "set", "cut", "double", "end"]))
+        if kind == "flip":
+            hurt[at : at + 1] = bytes([hurt[at] ^ 1 << draw.draw(st.integers(0, 7))]) if hurt else b""
+        elif kind == "set":
+            hurt[at : at + 1] = draw.draw(st.sampled_from([b"\x00", b"\xff", b"\x7f", b"\x80", b"\xff" * 10]))
+        elif kind == "cut":
+            del hurt[at : at + draw.draw(st.integers(1, 40))]
+        elif kind == "double":
+            hurt[at:at] = hurt[at : at + draw.draw(st.integers(1, 40))]
+        else:
+            del hurt[at:]
+    return bytes(hurt)
+
+
+@pytest.mark.parametrize("prefix", [PLAIN, PARTED, OBJECTS], ids=lambda path: path.parent.name)
+@BUDGET
+@given(draw=st.data())
+def test_damage_to_the_rows_of_an_index_is_refused_or_harmless(
+    tmp_path: Path, prefix: Path, draw: st.DataObject
+) -> None:
+    rows = table.rows(Path(f"{prefix}.index").read_bytes())
+    place = draw.draw(st.integers(0, len(rows) - 1))
+    key, value = rows[place]
+    change_key = draw.draw(st.booleans()) and place > 0
+    rows[place] = (damaged(key, draw), value) if change_key else (key, damaged(value, draw))
+    target = tmp_path / "hurt"
+    Path(f"{target}.index").write_bytes(written(sorted(dict(rows).items())))
+    shard = Path(f"{target}.data-00000-of-00001")
+    if not shard.exists():
+        shutil.copy(f"{prefix}.data-00000-of-00001", shard)
+    kept_or_refused(target)
+
+
+@BUDGET
+@given(draw=st.data())
+def test_damage_to_an_index_or_a_shard_is_refused_or_harmless(tmp_path: Path, draw: st.DataObject) -> None:
+    target = tmp_path / "hurt"
+    for end in (".index", ".data-00000-of-00001"):
+        data = Path(f"{OBJECTS}{end}").read_bytes()
+        Path(f"{target}{end}").write_bytes(damaged(data, draw) if draw.draw(st.booleans()) else data)
+    kept_or_refused(target)
+
+
+@BUDGET
+@given(draw=st.data())
+def test_damage_to_a_graph_is_refused_or_harmless(tmp_path: Path, draw: st.DataObject) -> None:
+    path = tmp_path / "hurt.meta"
+    path.write_bytes(damaged(GRAPH.read_bytes(), draw))
+    kept_or_refused(path)
+
+
+MESSAGES: st.SearchStrategy[bytes] = st.recursive(
+    st.binary(max_size=8)
+    | st.sampled_from([b"w", b"w:0", b"VarHandleOp", b"Const", b"While", b"shape", b"\x07"]),
+    lambda inner: st.lists(
+        st.builds(field, st.integers(1, 9), st.one_of(inner, st.integers(0, 2**64 - 1))), max_size=6
+    ).map(b"".join),
+    max_leaves=30,
+)
+
+
+@BUDGET
+@given(content=MESSAGES, first=st.sampled_from([b"\x0a", b"\x12", b"\x08\x01\x12"]))
+def test_messages_of_any_content_are_refused_or_read(tmp_path: Path, content: bytes, first: bytes) -> None:
+    path = tmp_path / "any"
+    path.write_bytes(first + encode(len(content)) + content)
+    kept_or_refused(path)
+
+
+@BUDGET
+@given(draw=st.data())
+def test_damage_to_the_first_format_is_refused_or_harmless(tmp_path: Path, draw: st.DataObject) -> None:
+    tensor = field(1, b"w") + field(2, shape(2)) + field(3, 1) + field(4, field(1, b""))
+    meta = field(1, field(1, tensor))
+    data = field(2, field(1, b"w") + field(3, field(5, struct.pack("<2f", 1, 2))))
+    key = b"\x00w\x00\x01\x01\x01\x80\x7f"
+    path = tmp_path / "v1"
+    rows = [(b"", meta), (key, data)]
+    path.write_bytes(written(rows))
+    values = read(path).values
+    assert values is not None
+    assert values("w").tolist() == [1.0, 2.0]
+    place = draw.draw(st.integers(0, 1))
+    rows[place] = (rows[place][0], damaged(rows[place][1], draw))
+    path.write_bytes(written(rows))
+    kept_or_refused(path)
+
+
+def test_a_cyclic_graph_is_read(tmp_path: Path) -> None:
+    nodes = [
+        field(1, b"w") + field(2, b"VarHandleOp") + field(5, field(1, b"dtype") + field(2, field(6, 1))),
+        *(
+            field(1, b"n%d" % i) + field(2, b"Identity") + field(3, b"n%d" % ((i + 1) % 50)) + field(3, b"w")
+            for i in range(50)
+        ),
+    ]
+    path = tmp_path / "cycle.pb"
+    path.write_bytes(b"".join(field(1, node) for node in nodes))
+    assert [t.name for t in read(path).tensors] == ["w"]
+
+
+def test_functions_that_call_each_other_end(tmp_path: Path) -> None:
+    def function(name: bytes, callee: bytes) -> bytes:
+        signature = field(1, name) + field(2, field(1, b"x"))
+        call = field(1, b"c") + field(2, b"PartitionedCall") + field(3, b"x")
+        return field(1, signature) + field(
+            3, call + field(5, field(1, b"f") + field(2, field(10, field(1, callee))))
+        )
+
+    variable = (
+        field(1, b"w") + field(2, b"VarHandleOp") + field(5, field(1, b"dtype") + field(2, field(6, 1)))
+    )
+    call = field(1, b"c") + field(2, b"PartitionedCall") + field(3, b"w")
+    call += field(5, field(1, b"f") + field(2, field(10, field(1, b"f"))))
+    library = field(1, function(b"f", b"g")) + field(1, function(b"g", b"f"))
+    path = tmp_path / "calls.pb"
+    path.write_bytes(field(1, variable) + field(1, call) + field(2, library))
+    assert [t.name for t in read(path).tensors] == ["w"]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: path.write_bytes(b'{"automatch_listing": 1, "tensors": ' + b"[" * 100_000),
+        lambda path: path.write_bytes(b'{"automatch_listing": 1, "tensors": [["a", [1], 3]]}'),
+        lambda path: path.write_bytes(b'{"automatch_listing": 1, "tensors": [["a", [-7], "int8"]]}'),
+        lambda path: path.write_bytes(b'{"automatch_listing": 1, "tensors": [["a", [], ""], ["a", [], ""]]}'),
+        lambda path: path.write_bytes(b'{"automatch_listing": 2, "tensors": []}'),
+        lambda path: path.write_bytes(b'{"automatch_listing": 1}'),
+        lambda path: path.write_bytes(b'{"automatch_plan": 1}'),
+        lambda path: path.write_bytes(b'{"\xff": 1}'),
+        lambda path: path.write_bytes(b"node { name: "),
+        lambda path: path.write_bytes(b"meta_info_def {} graph_def { node { nonsense: 3 } }"),
+    ],
+)
+def test_wrong_listings_and_texts_are_refused(tmp_path: Path, make: Callable[[Path], int]) -> None:
+    make(tmp_path / "wrong")
+    refused(tmp_path / "wrong")
+
+
+def test_memory_stays_small_for_a_file_that_promises_much(tmp_path: Path) -> None:
+    folded = field(1, 1) + field(2, shape(2**20, 2**20)) + field(5, struct.pack("<f", 1.0))
+    constant = (
+        field(1, b"big") + field(2, b"Const") + field(5, field(1, b"value") + field(2, field(8, folded)))
+    )
+    (tmp_path / "bomb.pb").write_bytes(field(1, constant))
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33))\n"
+        "from automatch.read import read\n"
+        "listing = read(sys.argv[1]); assert listing.values('big').shape == (2**20, 2**20)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "bomb.pb")], check=True, timeout=120)
