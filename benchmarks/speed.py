@@ -71,7 +71,7 @@ def _processes(folder: Path) -> Iterator[tuple[str, list[str], Limit]]:
         [*automatch, "inspect", f"{demo}/resnet_cifar10.ckpt"],
         Limit(0.3),
     )
-    yield "automatch inspect (a .meta)", [*automatch, "inspect", f"{demo}/classifier.meta"], Limit(0.3)
+    yield "automatch inspect (a .meta)", [*automatch, "inspect", f"{demo}/classifier.meta"], Limit(0.5)
     yield (
         f"automatch suggest ({sides} variables)",
         [*automatch, "suggest", source, target, "-o", plan],

@@ -1,0 +1,74 @@
+"""What the README says runs, and says what comes out."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DEMO = ROOT / "automatch" / "data" / "demo"
+
+v1 = tf.compat.v1
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for file in DEMO.iterdir():
+        shutil.copy(file, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def build_model() -> list[Any]:
+    return [tf.Variable(tf.zeros([4, 3]), name="dense/kernel"), tf.Variable(tf.zeros([3]), name="dense/bias")]
+
+
+def test_the_python_of_the_readme_runs(folder: Path) -> None:
+    np.savez("old_model.npz", **{"layer/weights": np.ones((4, 3), "f"), "layer/biases": np.ones(3, "f")})
+    space: dict[str, Any] = {"tf": tf, "build_model": build_model}
+    *in_graph, eager = blocks("python")
+    with tf.Graph().as_default(), v1.Session() as session:
+        v1.train.import_meta_graph("classifier.meta")
+        space["session"] = session
+        for block in in_graph:
+            exec(compile(block, "README.md", "exec"), space)
+        assert len(space["restored"].restored) == 62
+        assert not session.run(v1.report_uninitialized_variables())
+    exec(compile(eager, "README.md", "exec"), space)
+    assert len(space["restored"].restored) == 2
+    assert all((variable.numpy() == 1).all() for variable in space["created"])
+
+
+def test_the_console_of_the_readme_is_what_comes_out(folder: Path) -> None:
+    for block in blocks("console"):
+        command, *shown = block.splitlines()
+        line = [sys.executable, "-m", *command.removeprefix("$ ").split()]
+        done = subprocess.run(line, capture_output=True, text=True, check=True)
+        lines = iter(done.stdout.splitlines())
+        assert all(wanted in lines for wanted in shown if wanted), done.stdout
+
+
+def test_ci_runs_the_test_command_of_the_readme() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    command = next(block for block in blocks("sh") if "pytest" in block)
+    assert command in script
+
+
+def test_every_verb_is_in_the_table() -> None:
+    from automatch.cli.verbs import automatch
+
+    for verb in automatch.commands:
+        assert f"`automatch {verb} " in README
