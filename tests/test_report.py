@@ -42,7 +42,7 @@ def counted(text: str) -> dict[str, tuple[int, int]]:
         head, *lines = block.splitlines()
         found = re.match(r"(By rule|To decide|Rejected|No counterpart|Not used): ([\d,]+)", head)
         if found:
-            rows = [re.match(r"  (?: *(?:#\d+|…)| {6}) +(\d+)  ", row) for row in lines]
+            rows = [re.match(r"  (?: *(?:#\d+|…)| {4}) +(\d+)  ", row) for row in lines]
             total = sum(int(row[1]) for row in rows if row)
             sections[found[1]] = (int(found[2].replace(",", "")), total)
     return sections

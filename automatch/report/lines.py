@@ -6,8 +6,9 @@ direction of writing or hide is written as an escape, and nothing in them is tak
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import IO
 
@@ -76,24 +77,41 @@ def _chunks(lines: Iterable[Line], size: int = 1000) -> Iterable[list[Line]]:
 
 def _write_rich(lines: Iterable[Line], color: bool | None, out: IO[str]) -> None:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    tty = out.isatty()
     console = Console(
         file=out, force_terminal=True if color else None, no_color=color is False or None, highlight=False
     )
+    # A terminal of a few columns shows nothing well; there, it may wrap as it likes.
+    width = max(console.width, 40) if out.isatty() else None
     for entry in lines:
-        text = Text.assemble(
-            *((text, _STYLES.get(style, "")) for text, style in entry.spans), overflow="fold"
-        )
-        if not tty:
-            console.print(Text(entry.left).append_text(text), soft_wrap=True)
-        elif not entry.left:
-            console.print(text)
-        else:
-            grid = Table.grid(padding=0)
-            grid.add_column(width=len(entry.left), no_wrap=True)
-            grid.add_column(overflow="fold")
-            grid.add_row(Text(entry.left), text)
-            console.print(grid)
+        rows = [entry.spans] if width is None else _wrapped(entry.spans, width - len(entry.left))
+        for number, row in enumerate(rows):
+            left = entry.left if number == 0 else " " * len(entry.left)
+            styled = Text.assemble(left, *((text, _STYLES.get(style, "")) for text, style in row))
+            console.print(styled, soft_wrap=True)
+
+
+# Where a name may go on in the next line: after what parts its steps and words.
+_PIECES = re.compile(r"[^/ |.]*[/ |.]+|[^/ |.]+")
+
+
+def _wrapped(spans: Sequence[Span], width: int) -> list[list[Span]]:
+    """The spans in rows that fit, broken between the steps of a path where that is possible."""
+    from rich.cells import cell_len, chop_cells
+
+    rows: list[list[Span]] = [[]]
+    used = 0
+    for text, style in spans:
+        for piece in _PIECES.findall(text):
+            if used and used + cell_len(piece.rstrip()) > width:
+                rows.append([])
+                used = 0
+            for number, part in enumerate(chop_cells(piece, width)):
+                if number:
+                    rows.append([])
+                    used = 0
+                rows[-1].append((part, style))
+                used += cell_len(part)
+    # A space at the very end of a row would make a terminal begin an empty one.
+    return [[*row[:-1], (row[-1][0].rstrip(), row[-1][1])] if row else row for row in rows]

@@ -91,7 +91,7 @@ def _groups(plan: Plan, decision: Decision) -> list[_Group]:
     return sorted(groups, key=lambda group: group.rule.id if group.rule else 0)
 
 
-_COLUMNS = "  {:>6} {:>6}  {:>5}  {:>6}  "
+_COLUMNS = "  {:>4} {:>5}  {:>5} {:>6}  "
 
 
 def _row(group: _Group) -> Line:
@@ -110,7 +110,7 @@ def _spans(group: _Group) -> tuple[tuple[str, str], ...]:
 
 
 def _note(text: str) -> Line:
-    return line(text, "dim", left=" " * 12)
+    return line(text, "dim", left=" " * 9)
 
 
 def _transforms(members: Sequence[Pair]) -> Iterator[Line]:
@@ -208,7 +208,7 @@ def _folded(entries: Iterable[tuple[str, str]]) -> Iterator[Line]:
     width = min(40, max((len(shown(entry.pattern)) for entry in folded), default=0))
     for entry in folded:
         text = f"{shown(entry.pattern):<{width}}   "
-        yield Line(f"  {'':>6} {entry.count:>6}  ", ((text, ""), (shown(entry.why), "dim")))
+        yield Line(f"  {'':>4} {entry.count:>5}  ", ((text, ""), (shown(entry.why), "dim")))
 
 
 def _no_counterpart(plan: Plan) -> Iterator[Line]:
@@ -220,7 +220,7 @@ def _no_counterpart(plan: Plan) -> Iterator[Line]:
             sources = " + ".join(shown(source) for source in suggestion.sources)
             yield line(
                 f"{shown(suggestion.target)} could be made: {shown(suggestion.how)} of {sources}",
-                left=" " * 12,
+                left=" " * 9,
             )
 
 
