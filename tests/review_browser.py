@@ -37,8 +37,7 @@ def chromium() -> Iterator[Browser]:
 @contextmanager
 def served(plan_path: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """The address of the review of a plan, and the process that serves it."""
-    program = "import sys; from automatch.review import serve; serve(sys.argv[1], open_browser=False)"
-    command = [sys.executable, "-c", program, str(plan_path)]
+    command = [sys.executable, "-m", "automatch", "review", str(plan_path), "--no-browser"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         line = process.stdout.readline()

@@ -76,11 +76,9 @@ def test_three_questions_about_300_variables_take_five_keys(page: Page, tmp_path
         page.wait_for_selector(".gone")
         assert process.wait(10) == 0
         assert process.stdout
-        assert (
-            process.stdout.read()
-            .splitlines()[-1]
-            .endswith("282 to restore, 0 left to decide, 18 stay as initialised.")
-        )
+        told = process.stdout.read().splitlines()
+    figures = "282 to restore, 0 left to decide, 18 stay as initialised."
+    assert told[-2:] == [f"Saved model.plan.json: {figures}", f"{path}: {figures}"]
     assert Plan.load(path).counts.undecided == 0
     assert sum(state == "reject" for _, state in decided(path).values()) == 12
 
@@ -344,6 +342,9 @@ def test_a_plan_changed_by_somebody_else_is_kept_and_said(review: Page, towers: 
     review.wait_for_selector("#message.bad")
     assert "changed by somebody else" in review.inner_text("#message")
     assert towers.read_bytes() == theirs
+    review.once("dialog", lambda dialog: dialog.accept())
+    review.reload()
+    assert totals(review) == [2, 4, 2]
 
 
 def test_when_the_server_is_gone_the_decisions_can_still_be_kept(

@@ -228,9 +228,10 @@ def test_answers_that_contradict_the_plan_are_refused_in_words(
 
 
 def test_a_plan_that_somebody_else_has_changed_is_not_overwritten(client: Client, plan_path: Path) -> None:
+    base = client.base()
     Plan.load(plan_path).decide("x/c", "reject").save(plan_path)
     theirs = plan_path.read_bytes()
-    status, _, text = client.save(["x/b", "a/b", "accept"])
+    status, _, text = client.ask("POST", "/save", {"base": base, "answers": [["x/b", "a/b", "accept"]]})
     assert (status, "changed by somebody else" in text) == (409, True)
     assert plan_path.read_bytes() == theirs
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from automatch.plan import Pair, Plan
+from automatch.plan import Pair, Plan, RuleRecord
 from automatch.report.lines import Span, shown
 from automatch.report.notation import notation, renamed
 
 __all__ = ["Group", "doubt", "groups", "is_question", "pattern"]
 
 Kind = Literal["ask", "rule", "none", "unused"]
+_Records = Mapping[int | None, RuleRecord]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,9 @@ def groups(plan: Plan) -> list[Group]:
     """
     asked = [i for i, pair in enumerate(plan.pairs) if is_question(pair)]
     settled = [i for i, pair in enumerate(plan.pairs) if not is_question(pair)]
-    questions = [_pairs_group(plan, "ask", members) for members in _by_key(plan, asked)]
-    rules = [_pairs_group(plan, "rule", members) for members in _by_key(plan, settled)]
+    records: dict[int | None, RuleRecord] = {rule.id: rule for rule in plan.rules}
+    questions = [_pairs_group(plan, records, "ask", members) for members in _by_key(plan, asked)]
+    rules = [_pairs_group(plan, records, "rule", members) for members in _by_key(plan, settled)]
     questions.sort(key=lambda group: doubt(plan, group.members))
     rules.sort(key=lambda group: -len(group.members))
     none = _folded("none", [(entry.target, entry.why) for entry in plan.unmatched])
@@ -80,9 +82,11 @@ def pattern(names: Iterable[str]) -> str:
     return "".join(part if len(seen) == 1 else "*" for part, seen in zip(split[0], columns, strict=True))
 
 
-def _pairs_group(plan: Plan, kind: Kind, members: list[int]) -> Group:
+def _pairs_group(
+    plan: Plan, records: Mapping[int | None, RuleRecord], kind: Kind, members: list[int]
+) -> Group:
     pairs = [plan.pairs[i] for i in members]
-    rule = next((rule for rule in plan.rules if rule.id == pairs[0].rule), None)
+    rule = records.get(pairs[0].rule)
     whole = rule is not None and rule.pairs == len(pairs) and len({pair.rule for pair in pairs}) == 1
     source = pattern(pair.source for pair in pairs)
     target = pattern(pair.target for pair in pairs)

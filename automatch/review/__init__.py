@@ -45,7 +45,7 @@ def serve(
 
     session = Session(plan_path, source=source, target=target)
     say = tell or _say
-    with Server(session) as server:
+    with Server(session, tell=say) as server:
         say(f"Review {session.path.name} at {server.url}")
         say("Nothing is restored there. Ctrl-C here, or 'Done' in the page, ends it.")
         if open_browser:

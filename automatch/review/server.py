@@ -22,6 +22,7 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
@@ -54,9 +55,16 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = AT_ONCE
 
-    def __init__(self, session: Session, *, seconds_to_ask: float = SECONDS_TO_ASK) -> None:
+    def __init__(
+        self,
+        session: Session,
+        *,
+        tell: Callable[[str], None] = lambda line: None,  # noqa: ARG005
+        seconds_to_ask: float = SECONDS_TO_ASK,
+    ) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.session = session
+        self.tell = tell
         self.token = secrets.token_urlsafe(32)
         self.seconds_to_ask = seconds_to_ask
         self.turn = threading.Lock()
@@ -206,7 +214,9 @@ class _Handler(BaseHTTPRequestHandler):
         session = self.server.session
         if self.path == "/solve":
             return {**session.solve(base, answers), "token": self.server.token}
-        return {"message": session.save(base, answers)}
+        line = session.save(base, answers)
+        self.server.tell(line)
+        return {"message": line}
 
     def _done(self) -> dict[str, Any]:
         # From another thread: shutdown waits for the loop, and the loop's threads answer this very request.

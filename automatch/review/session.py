@@ -57,7 +57,13 @@ class Session:
         self._bytes = self._on_disk()
 
     def data(self) -> dict[str, Any]:
-        """What the page shows of the plan as it is now."""
+        """What the page shows of the plan as it is now on disk.
+
+        Raises UnreadableFile, PlanError, PlanConflict: somebody else has left no plan there.
+        """
+        if self._on_disk() != self._bytes:
+            self.plan = Plan.load(self.path)
+            self._bytes = self._on_disk()
         return self._page(_Base(self.plan))
 
     def save(self, base: int, answers: Sequence[Answer]) -> str:
@@ -70,7 +76,7 @@ class Session:
         if self._on_disk() != self._bytes:
             raise PlanError(
                 f"'{self.path}' has been changed by somebody else since this review began. "
-                "Download your version to another place, or open the review again."
+                "Load the page again to see theirs, which drops what is not saved here."
             )
         self.plan = answered(self._base(base).plan, answers, self.source)
         save(self.plan, self.path)

@@ -37,19 +37,20 @@ function ruleItems(model, ui, filter) {
   const items = [];
   for (const kind of Object.keys(SECTIONS)) {
     const rows = [];
-    let sum = 0;
+    let sum = 0, open = 0;
     for (const group of model.groups) {
       if (group.kind !== kind) continue;
       const targets = filter.empty ? group.targets : group.targets.filter((i) => filter.target(model, i));
       const sources = filter.empty ? group.sources : group.sources.filter((name) => filter.source(name, group.why));
       if (!targets.length && !sources.length) continue;
       sum += targets.length + sources.length;
+      open += targets.filter((i) => model.state(i) === "undecided").length;
       rows.push({ type: "group", key: "g" + group.id, group, targets, sources });
       if (!ui.open.has(group.id)) continue;
       rows.push(...targets.map((i) => ({ type: "one", key: "t" + i, targets: [i], sources: [], group, member: true })));
       rows.push(...sources.map((name) => ({ type: "source", key: "s" + name, targets: [], sources: [name], group, member: true })));
     }
-    if (rows.length) items.push({ type: "section", key: "x" + kind, kind, sum }, ...rows);
+    if (rows.length) items.push({ type: "section", key: "x" + kind, kind, sum, open }, ...rows);
   }
   return items;
 }

@@ -197,7 +197,7 @@ function choose(k) {
   const own = model.now[mine].source;
   ask("Swap?", [
     el("p", {}, nameEl(source), " is taken by ", nameEl(model.names[other]), more + "."),
-    own === null ? null : el("p", {}, "Swap, so that it gets ", nameEl(own), " instead?"),
+    own === null ? null : el("p", {}, "Swap, and give that variable ", nameEl(own), " instead?"),
   ], [["y", own === null ? "take it, and leave the other without" : "swap", () => take(own !== null)], ...(own === null ? [] : [["n", "take it, and leave the other without", () => take(false)]])]);
 }
 

@@ -65,7 +65,8 @@ function roomFor(ui) {
 }
 
 function sectionRow(item) {
-  const [title, note] = SECTIONS[item.kind];
+  let [title, note] = SECTIONS[item.kind];
+  if (item.kind === "ask" && item.open < item.sum) [title, note] = item.open ? [title, `${item.open.toLocaleString("en")} of ${item.sum.toLocaleString("en")} left, ${note}`] : ["Decided", "nothing is left"];
   return el("div", { class: "row section " + item.kind, role: "presentation" },
     el("b", {}, title), el("span", { class: "note" }, note), el("span", { class: "number" }, item.sum.toLocaleString("en")),
     el("span", { class: "score" }, item.kind === "ask" || item.kind === "rule" ? "score" : ""));
