@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
@@ -15,10 +16,9 @@ __all__ = ["Rule", "Template", "candidates"]
 # Words, numbers, and the characters that part them.
 _WORDS = re.compile(r"[A-Za-z]+|[0-9]+|[^A-Za-z0-9]", re.DOTALL)
 
-# Shared stretches of one pair of names that are tried open or closed in every combination.
-MOST_STRETCHES = 7
-# Beyond this many templates, combinations are tried for the few longest stretches only.
-MANY = 400
+# Up to so many templates, so many of the shared stretches of a pair of names are tried open or closed in every
+# combination, the longest first. 100,000 names without any rule take seconds with one, minutes with seven.
+_PATIENCE = ((400, 7), (5000, 3), (math.inf, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def candidates(templates: Sequence[Template]) -> list[tuple[Pattern, frozenset[i
 
     Among patterns that cover the same, the one with fewer open places comes first, then the longer text.
     """
-    most = MOST_STRETCHES if len(templates) <= MANY else 3
+    most = next(stretches for count, stretches in _PATIENCE if len(templates) <= count)
     cover: dict[tuple[Hashable, Pattern], set[int]] = defaultdict(set)
     for number, template in enumerate(templates):
         for pattern in set(_wider(template.pattern, most)):

@@ -15,6 +15,8 @@ import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import zip_longest
 
 from automatch.generalise import Rule, Template, candidates
@@ -42,70 +44,83 @@ def fold(
     labels = labels if labels is not None else [None] * len(pairs)
     names = _Names(pairs, sources, targets)
     templates = [
-        template
-        for label, members in _classes(pairs, labels).values()
-        for template in _exact_templates(label, members, pairs, names)
+        template for shape, members in _classes(pairs, labels) for template in _exact(shape, members, names)
     ]
     rules = merged(_cover(templates, labels, names), labels, names.rewritten)
     return tuple(sorted(rules, key=lambda rule: (-len(rule.members), rule.members)))
 
 
-def _classes(
-    pairs: Sequence[tuple[str, str]], labels: Sequence[Hashable]
-) -> dict[Hashable, tuple[Hashable, list[int]]]:
-    """Pairs that agree in label and in all but numbers."""
-    classes: dict[Hashable, tuple[Hashable, list[int]]] = {}
-    for index, (source, target) in enumerate(pairs):
-        key = (labels[index], _NUMBERS.sub("\0", source), _NUMBERS.sub("\0", target))
-        classes.setdefault(key, (labels[index], []))[1].append(index)
-    return classes
-
-
-def _exact_templates(
-    label: Hashable, members: list[int], pairs: Sequence[tuple[str, str]], names: _Names
-) -> Iterator[Template]:
-    """The templates of one class, those that would catch others split by a number until they do not."""
-    for template in _templates(label, members, pairs):
-        if template.pattern.holes == 0 or names.rewritten(template.pattern) == sorted(template.members):
-            yield template
-            continue
-        match = re.compile(template.pattern.regex, re.DOTALL).fullmatch
-        found = [match(pairs[member][0]) for member in template.members]
-        columns = [tuple(groups) for groups in zip(*(hit.groups() for hit in found if hit), strict=True)]
-        column = min(columns, key=lambda values: len(set(values)))
-        parts: dict[str, list[int]] = defaultdict(list)
-        for value, member in zip(column, template.members, strict=True):
-            parts[value].append(member)
-        for part in parts.values():
-            yield from _exact_templates(label, part, pairs, names)
-
-
 Columns = list[tuple[int, ...]]
 
 
-def _templates(label: Hashable, members: list[int], pairs: Sequence[tuple[str, str]]) -> Iterator[Template]:
-    """The templates of one class: as few as its numbers allow."""
-    source, target = pairs[members[0]]
-    texts = _NUMBERS.split(source)[::2], _NUMBERS.split(target)[::2]
-    rows = [
-        (tuple(map(int, _NUMBERS.findall(pairs[m][0]))), tuple(map(int, _NUMBERS.findall(pairs[m][1]))))
-        for m in members
-    ]
-    stack = [list(range(len(members)))]
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What the pairs of one class share: a label, and the texts between the numbers of either name."""
+
+    label: Hashable
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A pair of a class: its index, and the numbers of either name."""
+
+    index: int
+    source: tuple[int, ...]
+    target: tuple[int, ...]
+
+
+def _classes(
+    pairs: Sequence[tuple[str, str]], labels: Sequence[Hashable]
+) -> Iterable[tuple[_Shape, list[_Member]]]:
+    """Pairs that agree in label and in all but numbers."""
+    classes: dict[Hashable, tuple[_Shape, list[_Member]]] = {}
+    for index, (source, target) in enumerate(pairs):
+        left, right = _NUMBERS.split(source), _NUMBERS.split(target)
+        key = (labels[index], "\0".join(left[::2]), "\0".join(right[::2]))
+        found = classes.get(key)
+        if found is None:
+            found = classes[key] = (_Shape(labels[index], tuple(left[::2]), tuple(right[::2])), [])
+        found[1].append(_Member(index, tuple(map(int, left[1::2])), tuple(map(int, right[1::2]))))
+    return classes.values()
+
+
+def _exact(shape: _Shape, members: list[_Member], names: _Names) -> Iterator[Template]:
+    """The templates of one class, those that would catch others split by a number until they do not."""
+    for pattern, found in _templates(shape, members):
+        indices = tuple(member.index for member in found)
+        if pattern.holes == 0 or names.rewritten(pattern) == list(indices):
+            yield Template(pattern, indices, shape.label)
+            continue
+        columns = list(zip(*(member.source for member in found), strict=True))
+        varying = [column for column in columns if len(set(column)) > 1]
+        column = min(varying, key=lambda values: len(set(values)))
+        for part in _parted(found, column):
+            yield from _exact(shape, part, names)
+
+
+def _parted(members: list[_Member], values: Iterable[Hashable]) -> list[list[_Member]]:
+    """The members in groups of equal values."""
+    parts: dict[Hashable, list[_Member]] = defaultdict(list)
+    for member, value in zip(members, values, strict=True):
+        parts[value].append(member)
+    return list(parts.values())
+
+
+def _templates(shape: _Shape, members: list[_Member]) -> Iterator[tuple[Pattern, list[_Member]]]:
+    """The patterns of one class with their members: as few as its numbers allow."""
+    stack = [members]
     while stack:
         chosen = stack.pop()
-        left = list(zip(*(rows[row][0] for row in chosen), strict=True))
-        right = list(zip(*(rows[row][1] for row in chosen), strict=True))
+        left = list(zip(*(member.source for member in chosen), strict=True))
+        right = list(zip(*(member.target for member in chosen), strict=True))
         bound = _bind(left, right)
         if isinstance(bound, int):
-            parts: dict[int, list[int]] = defaultdict(list)
-            for row in chosen:
-                # One source under several targets: no number of the source tells them apart.
-                parts[rows[row][0][bound] if bound >= 0 else row].append(row)
-            stack.extend(parts[value] for value in sorted(parts, reverse=True))
+            # One source under several targets: no number of the source tells them apart.
+            stack.extend(reversed(_parted(chosen, left[bound] if bound >= 0 else range(len(chosen)))))
             continue
-        pattern = Pattern.of(_woven(texts[0], bound[0]), _woven(texts[1], bound[1]))
-        yield Template(pattern, tuple(members[row] for row in chosen), label)
+        yield Pattern.of(_woven(shape.source, bound[0]), _woven(shape.target, bound[1])), chosen
 
 
 def _bind(left: Columns, right: Columns) -> int | tuple[list[Piece], list[Piece]]:
@@ -185,8 +200,12 @@ class _Names:
             self.pairs[source][target] = index
         everything = {source for source, _ in pairs} | set(sources)
         self.forward = sorted(everything)
-        self.backward = sorted(name[::-1] for name in everything)
         self.looked_at = 0
+
+    @cached_property
+    def backward(self) -> list[str]:
+        """The source names, each turned around, in order: those with one ending stand together."""
+        return sorted(name[::-1] for name in self.forward)
 
     def rewritten(self, pattern: Pattern) -> list[int] | None:
         """The pairs that a pattern makes, sorted; None where it makes another target of some source."""
@@ -205,9 +224,12 @@ class _Names:
         """The source names that begin, or end, as the pattern does."""
         first, last = pattern.source[0], pattern.source[-1]
         head = _range(self.forward, first if isinstance(first, str) else "")
-        tail = _range(self.backward, last[::-1] if isinstance(last, str) else "")
-        self.looked_at += min(len(head), len(tail))
-        return head if len(head) <= len(tail) else [name[::-1] for name in tail]
+        if isinstance(last, str) and len(head) > len(self.forward) // 4:
+            tail = _range(self.backward, last[::-1])
+            if len(tail) < len(head) // 2:
+                head = [name[::-1] for name in tail]
+        self.looked_at += len(head)
+        return head
 
 
 def _range(names: list[str], prefix: str) -> Sequence[str]:

@@ -74,7 +74,7 @@ def test_one_is_kept_for_what_is_identical() -> None:
 
 def test_runners_up_say_who_has_them_and_how_they_would_fit() -> None:
     source = Listing(
-        tuple(Tensor(name, (3, 2), "float32") for name in "ab") + (Tensor("s", (4,), "float32"),)
+        (Tensor("a", (3, 2), "float32"), Tensor("b", (3, 2), "float32"), Tensor("s", (4,), "float32"))
     )
     target = listing("x", "y")
     others = (RunnerUp(1, 0.4), RunnerUp(2, 0.3))

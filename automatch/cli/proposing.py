@@ -111,9 +111,12 @@ def suggest(
     for glob in _idle(exclude, list(there.by_name)):
         note(f"--exclude '{glob}' matches no variable of {target}")
     with waiting(f"matching {len(there):,} variables"):
+        from automatch.caveats import caveats
         from automatch.suggest import suggest as propose
 
         plan = propose(here, there, min_score=min_score, exclude=exclude, pairs=pairs, use_ema=use_ema)
+    for sentence in caveats(here, there, [(entry.source, entry.target) for entry in plan.accepted]):
+        note(sentence)
     place = _written(plan, source, output, force=force, optional=as_json or names)
     if output == "-" or as_json:
         click.echo(plan.to_json(), nl=False)
