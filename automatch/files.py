@@ -26,20 +26,23 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> Path:
     Raises:
         UnwritableFile: the folder is missing or read-only, the disk is full, the path is a folder.
     """
-    # A link is followed: whoever linked the plan to another place wants that place to be written.
-    place = Path(os.path.realpath(path))
+    given = Path(path)
     try:
-        if place.exists() and not place.is_file():
-            if place.is_dir():
-                raise UnwritableFile(f"'{path}' is a folder. Name a file to write.")
-            place.write_bytes(data)
+        if given.is_dir():
+            raise UnwritableFile(f"'{path}' is a folder. Name a file to write.")
+        # Behind /dev/stdout may be a file that a shell has open; another in its place would be lost.
+        if (given.is_absolute() and given.parts[1] in ("dev", "proc")) or (
+            given.exists() and not given.is_file()
+        ):
+            given.write_bytes(data)
         else:
-            _replace(place, data)
+            # A link is followed: whoever linked the plan to another place wants that place to be written.
+            _replace(Path(os.path.realpath(given)), data)
     except OSError as error:
         raise UnwritableFile(
             f"cannot write '{path}': {reason(error)}. Name another place with -o, or make room there."
         ) from error
-    return Path(path)
+    return given
 
 
 def _replace(place: Path, data: bytes) -> None:

@@ -16,7 +16,7 @@ __all__ = ["Rule", "Template", "candidates"]
 # Words, numbers, and the characters that part them.
 _WORDS = re.compile(r"[A-Za-z]+|[0-9]+|[^A-Za-z0-9]", re.DOTALL)
 
-# Up to so many templates, so many of the shared stretches of a pair of names are tried open or closed in every
+# Up to so many templates, so many of the shared stretches of two names are tried open or closed in every
 # combination, the longest first. 100,000 names without any rule take seconds with one, minutes with seven.
 _PATIENCE = ((400, 7), (5000, 3), (math.inf, 1))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from automatch.cli import main
+from automatch.cli.shared import _Bar
 from automatch.plan import Plan, Unmatched, Unused
 from automatch.planfile import decode
 from plan_cases import doubtful, pair, plan
@@ -326,6 +328,21 @@ def test_colours_obey_the_option_and_the_environment(waiting: Path) -> None:
     assert "\x1b[" in command("show", "p.json", "--color", "always", env=environment).stdout
     loud = command("show", "p.json", "--color", "always", env=environment | {"NO_COLOR": "1"})
     assert "\x1b[" in loud.stdout
+
+
+def test_a_bar_shows_what_takes_long_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        monkeypatch.setenv("TERM", "xterm")
+        bar = _Bar("matching [300] variables")
+        bar.show()
+        bar.update(1, 2)
+        bar.close()
+        bar.show()
+    written = os.read(master, 100_000).decode()
+    assert "matching [300] variables" in written
+    assert written.endswith("\x1b[2K")
 
 
 def test_a_hundred_thousand_variables_go_through_every_verb_of_a_plan(

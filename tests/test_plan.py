@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -152,6 +154,10 @@ def test_unwritable_places_are_said_in_words(small: Plan, tmp_path: Path) -> Non
 def test_saving_to_a_device_or_link_keeps_it(small: Plan, tmp_path: Path) -> None:
     small.save("/dev/null")
     assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+    line = "from automatch.files import write_whole; write_whole('/dev/stdout', b'whole')"
+    with (tmp_path / "out").open("wb") as out:
+        subprocess.run([sys.executable, "-c", line], stdout=out, check=True)
+    assert (tmp_path / "out").read_bytes() == b"whole"
     real, link = tmp_path / "real.json", tmp_path / "link.json"
     link.symlink_to(real)
     small.save(link)
