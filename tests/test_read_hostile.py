@@ -349,6 +349,29 @@ def test_wrong_listings_and_texts_are_refused(tmp_path: Path, make: Callable[[Pa
     refused(tmp_path / "wrong")
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x0a\x02\x12\x00" * 2**20,
+        field(1, b"\x0a\x01a\x12\x01b") * 2**20 + b"\x0a\x02\x12\x00",
+        field(1, b"\x0a\x01a\x12\x01b" + b"\x1a\x00" * 2**22) * 2,
+        field(2, field(1, b"\x0a\x01a\x12\x01b")) + b"\x22\x00" * 2**25,
+        b"\x08\x01" + field(2, field(7, b"\x0a\x00" * 2**25)),
+    ],
+    ids=["nodes without names", "nodes", "edges", "collections", "objects"],
+)
+def test_files_of_the_smallest_fields_take_little_memory(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bomb").write_bytes(content)
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))\n"
+        "from automatch.read import read\nfrom automatch.errors import UnreadableFile\n"
+        "try: read(sys.argv[1])\nexcept UnreadableFile as error: print(error)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "bomb")]
+    said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+    assert "more than" in said or "without a name" in said or "no node" in said
+
+
 def test_memory_stays_small_for_a_file_that_promises_much(tmp_path: Path) -> None:
     folded = field(1, 1) + field(2, shape(2**20, 2**20)) + field(5, struct.pack("<f", 1.0))
     constant = (

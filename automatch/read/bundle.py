@@ -30,6 +30,7 @@ OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 # 2 GiB of index would describe some thirty million tensors.
 _LIMIT = 2**31
 _MAX_SHARDS = 2**20
+_MAX_PIECES = 100_000
 
 
 class Entry(NamedTuple):
@@ -207,6 +208,8 @@ def _entry(value: bytes, *, sized: bool = True) -> Entry:
         raise ValueError(f"an entry has dtype number {dtype}, which no stored tensor has")
     shard, offset, size, crc = (known.get(tag, 0) for tag in (0x18, 0x20, 0x28, 0x35))
     entry = Entry(dtype, shape, shard, offset, size, crc, tuple(slices))
+    if len(slices) > _MAX_PIECES:
+        raise ValueError(f"a tensor in more than {_MAX_PIECES} pieces")
     if sized and not slices:
         _check_size(entry)
     return entry

@@ -31,6 +31,7 @@ __all__ = ["files_of", "is_v1", "read"]
 
 _SHARD = re.compile(r"-(\d{5}|\?{5})-of-(\d{5})$")
 _MAX_SHARDS = 100_000
+_MAX_TENSORS = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def _meta(data: Buffer) -> list[tuple[str, Shape, int, list[Extent]]]:
         _slice_meta(value, first, last)
         for tag, at, end in wire.fields(value)
         if tag == 0x0A
-        for inner, first, last in wire.fields(value, at, end)
+        for inner, first, last in wire.at_most(_MAX_TENSORS, wire.fields(value, at, end), "tensors")
         if inner == 0x0A
     ]
 

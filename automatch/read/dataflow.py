@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -55,7 +55,7 @@ _BODY = {"While": ("body",), "StatelessWhile": ("body",), "If": ("then_branch", 
 _BODY["StatelessIf"] = _BODY["If"]
 
 # Of a variable that many towers or steps read, the first readers say enough.
-_MAX_WALK = 300
+_MAX_EDGES = 2000
 _MAX_CALLS = 6
 
 
@@ -98,24 +98,28 @@ def is_passage(node: Node) -> bool:
 def describe_flow(flow: Flow, variable: Variable) -> Dataflow:
     """The initializer, consumers and depth of a variable."""
     graph = flow.graph
-    consumers = list(_readers(graph, variable.node))
+    budget = iter(range(_MAX_EDGES))
+    consumers = list(_readers(graph, variable.node, budget))
     # Of a copy on a second device or a second model, all may have been created after the first gradient.
     forward = [edge for edge in consumers if edge[0] < flow.cut] or [
         edge for edge in consumers if not _BACKWARD.search(graph.nodes[edge[0]].name)
     ]
-    names = {name for edge in forward for name in _consumer_names(graph, edge, _MAX_CALLS)}
+    names = {name for edge in forward for name in _consumer_names(graph, edge, _MAX_CALLS, budget)}
     depths = [flow.levels[i] for i, _ in forward if i < flow.cut]
     return Dataflow(initial_kind(graph, variable), tuple(sorted(names)), min(depths, default=None))
 
 
-def _readers(graph: Graph, start: int) -> Iterator[Edge]:
-    """The first real ops, with the input by which they read what a node puts out."""
+def _readers(graph: Graph, start: int, budget: Iterator[int]) -> Iterator[Edge]:
+    """The first real ops, with the input by which they read what a node puts out.
+
+    Each edge looked at takes one from the budget, which all walks for one variable share.
+    """
     seen = {start}
     queue = deque([start])
-    for _ in range(_MAX_WALK):
-        if not queue:
-            return
+    while queue:
         for edge in graph.consumers[queue.popleft()]:
+            if next(budget, None) is None:
+                return
             node = graph.nodes[edge[0]]
             if is_passage(node):
                 if edge[0] not in seen:
@@ -125,18 +129,20 @@ def _readers(graph: Graph, start: int) -> Iterator[Edge]:
                 yield edge
 
 
-def _consumer_names(graph: Graph, edge: Edge, calls: int) -> Iterable[str]:
+def _consumer_names(graph: Graph, edge: Edge, calls: int, budget: Iterator[int]) -> list[str]:
     """`Op:input` of a reader, or of the readers inside the function that it calls."""
     node = graph.nodes[edge[0]]
     if calls and node.op in _CALLS:
         argument = edge[1] - (1 if node.op.endswith("If") else 0)
         functions = [graph.text(node, key) or "" for key in _BODY.get(node.op, ("f",))]
-        return [name for function in functions for name in _inside(graph, function, argument, calls)]
+        return [name for function in functions for name in _inside(graph, function, argument, calls, budget)]
     if calls and node.op in graph.functions:
-        inside = list(_inside(graph, node.op, edge[1], calls))
+        inside = list(_inside(graph, node.op, edge[1], calls, budget))
         # A function that only hands on, such as one that only defines its own gradient.
-        readers = _readers(graph, edge[0])
-        return inside or [name for reader in readers for name in _consumer_names(graph, reader, calls - 1)]
+        readers = _readers(graph, edge[0], budget)
+        return inside or [
+            name for reader in readers for name in _consumer_names(graph, reader, calls - 1, budget)
+        ]
     statistic = _statistic(graph, edge[0]) if node.op.startswith("AssignSub") and edge[1] == 0 else None
     return [f"{plain_op(node.op)}:{edge[1]}", *([statistic] if statistic else [])]
 
@@ -144,7 +150,7 @@ def _consumer_names(graph: Graph, edge: Edge, calls: int) -> Iterable[str]:
 def _statistic(graph: Graph, update: int) -> str | None:
     """The normalisation input that a moving statistic serves, by its update `x -= (x - batch) * rate`."""
     for product, _ in graph.sources[update][1:2]:
-        for difference, _ in graph.sources[product] if product >= 0 else ():
+        for difference, _ in graph.sources[product][:2] if product >= 0 else ():
             if difference >= 0 and graph.nodes[difference].op == "Sub":
                 for source, port in graph.sources[difference][1:2]:
                     return _normalisation_input(graph, source, port)
@@ -165,12 +171,12 @@ def _normalisation_input(graph: Graph, source: int, port: int) -> str | None:
     return None
 
 
-def _inside(graph: Graph, function: str, argument: int, calls: int) -> Iterator[str]:
+def _inside(graph: Graph, function: str, argument: int, calls: int, budget: Iterator[int]) -> Iterator[str]:
     """The readers of an argument inside a function."""
     body = graph.body(function)
     if body is not None and 0 <= argument < len(body.arguments):
-        for edge in _readers(body.graph, argument):
-            yield from _consumer_names(body.graph, edge, calls - 1)
+        for edge in _readers(body.graph, argument, budget):
+            yield from _consumer_names(body.graph, edge, calls - 1, budget)
 
 
 def plain_op(op: str) -> str:

@@ -74,7 +74,9 @@ def read_whole(path: Path, limit: int) -> bytes:
                 "Check that it is the file you mean."
             )
         try:
-            return file.read(limit + 1)
+            return file.read(size)
+        except MemoryError as error:
+            raise UnreadableFile(f"'{path}' has {size} bytes, more than there is memory for.") from error
         except OSError as error:
             raise UnreadableFile(cannot_open(path, error)) from error
 

@@ -16,8 +16,11 @@ from automatch.tensor import Shape
 
 __all__ = ["Edge", "Graph", "Node", "read_graph"]
 
-# A graph of ten million nodes would be fifty times the largest that people train.
-_MAX_NODES = 10_000_000
+# A large language model with its optimizer has thirty thousand nodes.
+_MAX_NODES = 1_000_000
+_MAX_EDGES = 8_000_000
+# Name, op and inputs of one node; a Saver of a hundred thousand variables has four million bytes of inputs.
+_MAX_HEAD = 2**24
 _ATTRIBUTE = 0x2A
 
 Edge = tuple[int, int]
@@ -156,11 +159,14 @@ def read_graph(data: bytes, at: int = 0, end: int | None = None) -> Graph:
     """The GraphDef in data[at:end]. Raises ValueError where the bytes are none."""
     nodes: list[Node] = []
     functions: dict[str, tuple[int, int]] = {}
+    edges = 0
     for tag, first, last in wire.fields(data, at, end):
         if tag == 0x0A:
-            nodes.append(_node(data, first, last))
-            if len(nodes) > _MAX_NODES:
-                raise ValueError(f"a graph of more than {_MAX_NODES} nodes")
+            node = _node(data, first, last)
+            nodes.append(node)
+            edges += len(node.inputs)
+            if len(nodes) > _MAX_NODES or edges > _MAX_EDGES:
+                raise ValueError(f"it holds more than {_MAX_NODES} nodes or {_MAX_EDGES} edges")
         elif tag == 0x12:
             functions |= _library(data, first, last)
     return Graph(data, nodes, functions)
@@ -175,6 +181,7 @@ def _node(data: bytes, at: int, end: int) -> Node:
     """
     name = op = ""
     inputs: list[str] = []
+    limit = at + _MAX_HEAD
     while at < end:
         tag, length = data[at], data[at + 1]
         if tag == _ATTRIBUTE:
@@ -183,7 +190,7 @@ def _node(data: bytes, at: int, end: int) -> Node:
         if length > 127:
             length, first = wire.varint(data, at + 1, end)
         at = first + length
-        if at > end or tag & 7 != 2:
+        if at > end or tag & 7 != 2 or at > limit:
             raise ValueError("a node that is no node")
         if tag == 0x1A:
             inputs.append(str(data[first:at], "utf-8"))
@@ -191,6 +198,8 @@ def _node(data: bytes, at: int, end: int) -> Node:
             name = str(data[first:at], "utf-8")
         elif tag == 0x12:
             op = str(data[first:at], "utf-8")
+    if not name or not op:
+        raise ValueError("a node without a name or an op")
     return Node(name, op, inputs, at, end)
 
 
@@ -209,7 +218,7 @@ def _read_body(graph: Graph, at: int, end: int) -> FunctionBody:
     data = graph.data
     nodes = []
     arguments: list[str] = []
-    for tag, first, last in wire.fields(data, at, end):
+    for tag, first, last in wire.at_most(_MAX_NODES, wire.fields(data, at, end), "nodes in a function"):
         if tag == 0x0A:
             arguments = list(_arguments(data, first, last))
         elif tag == 0x1A:

@@ -101,7 +101,7 @@ def _averaged(flow: Flow, _variables: list[Variable], places: dict[int, int]) ->
         product = graph.sources[i][1][0]
         if average is None or product < 0 or graph.nodes[product].op != "Mul":
             continue
-        for factor, _ in graph.sources[product]:
+        for factor, _ in graph.sources[product][:2]:
             if factor >= 0 and graph.nodes[factor].op == "Sub" and len(graph.sources[factor]) == 2:
                 (left, _), (right, _) = graph.sources[factor]
                 owner = _variable_behind(graph, right, places)
@@ -141,7 +141,7 @@ def _reached(flow: Flow, start: int, places: dict[int, int]) -> Iterator[int]:
             yield places[i]
         # What was created before the backward pass ended leads to the gradient, unless it reads a variable.
         elif i > flow.last_backward or (i >= 0 and is_passage(graph.nodes[i])):
-            for source, _ in graph.sources[i]:
+            for source, _ in graph.sources[i][:_MAX_WALK]:
                 if source not in seen:
                     seen.add(source)
                     queue.append(source)

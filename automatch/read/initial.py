@@ -41,7 +41,7 @@ def initial_kind(graph: Graph, variable: Variable) -> str | None:
         if kind:
             constants.append(kind)
             continue
-        for source, _ in graph.sources[i]:
+        for source, _ in graph.sources[i][:_MAX_WALK]:
             if source >= 0 and source not in seen:
                 seen.add(source)
                 queue.append(source)
@@ -67,7 +67,9 @@ def _assigns(graph: Graph, i: int) -> bool:
     if node.op not in _ASSIGN or len(graph.sources[i]) < 2:
         return False
     source = graph.sources[i][1][0]
-    while source >= 0 and graph.nodes[source].op == "Identity" and graph.sources[source]:
+    for _ in range(_MAX_WALK):
+        if source < 0 or graph.nodes[source].op != "Identity" or not graph.sources[source]:
+            break
         source = graph.sources[source][0][0]
     return source >= 0 and not graph.nodes[source].op.startswith("Restore")
 
@@ -94,8 +96,10 @@ def _uniform(span: TensorSpan) -> str:
             return _kind_of_number(first, half=tag | 2 == 0x6A)
         data = span.data[first:last]
         if tag in (0x3A, 0x52, 0x5A, 0x6A, 0x82, 0x8A):
-            numbers = set(wire.packed(span.data, first, last))
-            return _kind_of_number(numbers.pop(), half=tag == 0x6A) if len(numbers) == 1 else "constant"
+            numbers = wire.packed(span.data, first, last)
+            number = next(numbers, 0)
+            same = all(other == number for other in numbers)
+            return _kind_of_number(number, half=tag == 0x6A) if same else "constant"
         if not data.strip(b"\x00"):
             return "zeros"
         return "ones" if any(data == one * (len(data) // len(one)) for one in _ONES) else "constant"

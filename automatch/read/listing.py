@@ -14,7 +14,7 @@ from automatch.tensor import Dataflow, Listing, Order, Part, Shape, Tensor
 __all__ = ["dumps", "loads", "matches", "read"]
 
 # A hundred thousand variables with dataflow are 30 MB.
-_LIMIT = 512 * 2**20
+_LIMIT = 128 * 2**20
 
 _Row = tuple[str, tuple[int, ...] | None, str]
 

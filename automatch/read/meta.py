@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from automatch.read import frozen as constants
@@ -18,8 +19,9 @@ from automatch.tensor import Listing, Part, Tensor
 
 __all__ = ["MetaGraph", "listing_of", "matches", "parse", "read"]
 
-# Protocol buffers themselves end at 2 GiB.
+# Protocol buffers end at 2 GiB; a graph of that size is made of constants, and nobody's `.meta` is.
 _LIMIT = 2**31
+_MAX_COLLECTIONS = 100_000
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,10 @@ def _looks_like_message(head: bytes) -> bool:
 
 def parse(data: bytes) -> MetaGraph:
     """The graph in the bytes of a MetaGraphDef or a GraphDef. Raises ValueError where they hold neither."""
-    found = list(wire.fields(data))
-    if _is_graph_def(data, found):
+    if _is_graph_def(data):
         graph, collections = read_graph(data), Collections()
     else:
+        found = list(wire.at_most(_MAX_COLLECTIONS, wire.fields(data), "collections"))
         body = next(((first, last) for tag, first, last in found if tag == 0x12), (0, 0))
         graph = read_graph(data, *body)
         collections = read_collections(data, [(first, last) for tag, first, last in found if tag == 0x22])
@@ -70,9 +72,10 @@ def parse(data: bytes) -> MetaGraph:
     return MetaGraph(graph, collections)
 
 
-def _is_graph_def(data: bytes, found: list[wire.Field]) -> bool:
+def _is_graph_def(data: bytes) -> bool:
     """Whether field 1 holds nodes, with an op's name in field 2, or what a MetaGraphDef says of itself."""
-    firsts = [(first, last) for tag, first, last in found if tag == 0x0A]
+    head = wire.at_most(_MAX_COLLECTIONS, wire.fields(data), "collections")
+    firsts = list(islice(((first, last) for tag, first, last in head if tag == 0x0A), 2))
     if len(firsts) != 1:
         return bool(firsts)
     op = next((data[a:b] for tag, a, b in wire.fields(data, *firsts[0]) if tag == 0x12), b"\x0a")

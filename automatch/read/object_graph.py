@@ -12,6 +12,8 @@ from automatch.tensor import Tensor
 
 __all__ = ["described"]
 
+_MAX_NODES = 2_000_000
+
 
 @dataclass(slots=True)
 class _Node:
@@ -24,7 +26,8 @@ class _Node:
 def described(tensors: list[Tensor], graph: bytes, prefix: Path) -> list[Tensor]:
     """The tensors with what the object graph knows of them. Raises UnreadableFile for a damaged graph."""
     with damage_as_error(index_path(prefix), "object-based checkpoint"):
-        nodes = [_node(graph, at, end) for tag, at, end in wire.fields(graph) if tag == 0x0A]
+        fields = wire.at_most(_MAX_NODES, wire.fields(graph), "objects")
+        nodes = [_node(graph, at, end) for tag, at, end in fields if tag == 0x0A]
         full_names = {key: name for node in nodes for key, name in node.attributes}
         slots = _slots(nodes)
     return [_with(tensor, full_names, slots) for tensor in tensors]

@@ -24,6 +24,7 @@ __all__ = ["matches", "read"]
 
 _GRAPH = "saved_model.pb"
 _LIMIT = 2**31
+_MAX_OBJECTS = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def _variables(data: bytes, at: int, end: int) -> list[_SavedVariable]:
     """The variables of a SavedObjectGraph, in the order of its nodes."""
     return [
         _variable(data, start, stop)
-        for tag, first, last in wire.fields(data, at, end)
+        for tag, first, last in wire.at_most(_MAX_OBJECTS, wire.fields(data, at, end), "objects")
         if tag == 0x0A
         for inner, start, stop in wire.fields(data, first, last)
         if inner == 0x3A

@@ -11,6 +11,7 @@ from automatch.read.graph import Graph
 __all__ = ["SaverKey", "find_saver_keys"]
 
 _MAX_WALK = 20
+_MAX_KEYS = 4_000_000
 # Inputs before the tensors: file, names, slices; the oldest op had no slices.
 _SAVES = {"SaveV2": 3, "SaveSlices": 3, "Save": 2}
 _VARIABLES = frozenset({"Variable", "VariableV2", "VarHandleOp"})
@@ -31,18 +32,27 @@ class SaverKey:
 def find_saver_keys(graph: Graph) -> list[SaverKey]:
     """The keys that the graph's own Savers write, in their order, each once."""
     found: dict[tuple[str, str], SaverKey] = {}
+    for name, piece, source in wire.at_most(_MAX_KEYS, _saved(graph), "keys of Savers"):
+        if (name, piece) not in found:
+            found[name, piece] = SaverKey(name, piece, _saved_variable(graph, source))
+    return list(found.values())
+
+
+def _saved(graph: Graph) -> Iterator[tuple[str, str, int]]:
+    """Key, piece and node of everything that the graph's Savers save."""
+    strings: dict[int, list[str]] = {}
     for i, node in enumerate(graph.nodes):
         before = _SAVES.get(node.op)
-        if before is None:
-            continue
         inputs = graph.sources[i]
-        names = _strings(graph, inputs[1][0]) if len(inputs) > 1 else []
-        pieces = _strings(graph, inputs[2][0]) if before > 2 and len(inputs) > 2 else []
-        for k, name in enumerate(names):
+        if before is None or len(inputs) < before:
+            continue
+        for source, _ in inputs[1:before]:
+            if source not in strings:
+                strings[source] = _strings(graph, source)
+        pieces = strings[inputs[2][0]] if before > 2 else []
+        for k, name in enumerate(strings[inputs[1][0]]):
             source = inputs[before + k][0] if before + k < len(inputs) else -1
-            piece = pieces[k] if k < len(pieces) else ""
-            found.setdefault((name, piece), SaverKey(name, piece, _saved_variable(graph, source)))
-    return list(found.values())
+            yield name, pieces[k] if k < len(pieces) else "", source
 
 
 def _strings(graph: Graph, i: int) -> list[str]:

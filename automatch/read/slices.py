@@ -14,7 +14,7 @@ Extent = tuple[tuple[int, int], ...]
 """Start and length per axis; length -1 stands for the whole axis."""
 
 # Beyond this many pieces cut along several axes, comparing all pairs would take too long.
-_MAX_GRID = 2000
+_MAX_GRID = 64
 
 
 def read_extent(data: bytes, at: int, end: int) -> Extent:

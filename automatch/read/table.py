@@ -39,6 +39,8 @@ Rows = list[tuple[bytes, bytes]]
 # A table that unpacks to more than this times its size is no index that anybody wrote in earnest.
 _EXPANSION = 16
 _SMALL = 64 * 2**20
+# Of the largest models known, each has fewer tensors by far.
+_MAX_ROWS = 2_000_000
 
 
 class Buffer(Protocol):
@@ -82,6 +84,8 @@ def rows(data: Buffer) -> Rows:
         if block and block[-1][0] > separator:
             raise ValueError("its index does not fit its keys")
         found += block
+        if len(found) > _MAX_ROWS:
+            raise ValueError(f"it names more than {_MAX_ROWS} tensors")
         last = separator
         budget -= sum(len(key) + len(value) for key, value in block)
     return found

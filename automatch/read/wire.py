@@ -7,11 +7,14 @@ as protocol buffers have it. (https://protobuf.dev/programming-guides/encoding)
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
-__all__ = ["Field", "encode", "fields", "map_entry", "packed", "signed", "text", "varint"]
+__all__ = ["Field", "at_most", "encode", "fields", "map_entry", "packed", "signed", "text", "varint"]
 
 Field = tuple[int, int, int]
+
+_Item = TypeVar("_Item")
 
 
 def varint(data: bytes, at: int, end: int) -> tuple[int, int]:
@@ -65,6 +68,17 @@ def fields(data: bytes, at: int = 0, end: int | None = None) -> Iterator[Field]:
         if at > end or tag < 8:
             raise ValueError("a field reaches beyond its message")
         yield tag, start, at
+
+
+def at_most(limit: int, items: Iterable[_Item], what: str) -> Iterator[_Item]:
+    """The items, as long as there are at most `limit`: a field may take two bytes, an object two hundred.
+
+    Raises ValueError at the first one too many.
+    """
+    for count, item in enumerate(items):
+        if count >= limit:
+            raise ValueError(f"it holds more than {limit} {what}")
+        yield item
 
 
 def packed(data: bytes, at: int, end: int) -> Iterator[int]:
