@@ -1,14 +1,16 @@
 """Every exception that automatch raises.
 
-    AutomatchError              anything below; the message is one or two sentences: what is so, then what to do
+    AutomatchError              anything below
       UnreadableFile            a file is missing, damaged, foreign, or of a format that cannot be read here
       UnwritableFile            an output cannot be written, or stands already
       UnsupportedTarget         a live object that automatch cannot read variables from, or restore into
       PlanError                 a plan file or plan object that cannot be used
         PlanIsStale             the plan was made for other variables than those at hand
-        PlanConflict            decisions that contradict each other (one variable twice, an unknown name, an impossible transform)
+        PlanConflict            decisions that contradict each other, or name what does not exist
       RestoreError              values cannot be restored; no variable has changed
-      UsageError                an option that names something that does not exist, or contradicts another
+      UsageError                an option that names what does not exist, or contradicts another
+
+A message is one or two sentences: what is so, with both sides named, then what to do.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ Values = Callable[[str], "np.ndarray"]
 class Listing:
     """An ordered collection of tensors with the place they come from.
 
-    format: `tf-checkpoint`, `tf-checkpoint-v1`, `tf-object-checkpoint`, `tf-meta`, `tf-graph`, `keras-h5`, `listing`, …
+    format: `tf-checkpoint`, `tf-checkpoint-v1`, `tf-object-checkpoint`, `tf-meta`, `tf-graph`, `listing`, …
     framework: whose layer and layout conventions the tensors follow: `tf1`, `keras2`, `keras3`, `tf2-object`,
         `torch`, `flax`, …; the corpus' own words are accepted as they are.
     order: `creation` where the order of tensors means something, else `sorted`.
@@ -121,7 +121,7 @@ class Listing:
 
     @cached_property
     def fingerprint(self) -> str:
-        """`sha256:…` over the sorted (name, dtype, shape) lines: equal for equal contents, whatever file they are in."""
+        """`sha256:…` over the sorted (name, dtype, shape) lines, whatever file they are in."""
         lines = sorted(f"{t.name}\t{t.dtype}\t{_shape_text(t.shape)}\n" for t in self.tensors)
         return "sha256:" + hashlib.sha256("".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
 
