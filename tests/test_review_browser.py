@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -283,8 +284,12 @@ def test_trees_stand_side_by_side_with_lines_for_the_selection_only(page: Page, 
         lines = page.locator(".lines path").count()
         press(page, "J J")
         assert lines != page.locator(".lines path").count()
-        press(page, "Tab")
+        press(page, "x")
         assert page.locator("#tree-source .cursor").count() == 1
+        press(page, "Tab")
+        assert page.locator("#tree-target .cursor").count() == 1
+        press(page, "Tab Tab")
+        assert page.evaluate("document.activeElement.closest('#view')") is None
 
 
 def test_a_scope_is_decided_in_the_tree(page: Page, tmp_path: Path) -> None:
@@ -330,8 +335,21 @@ def test_the_keys_are_told_and_every_one_does_something(review: Page) -> None:
         assert words in review.inner_text("#sheet")
     press(review, "Escape")
     assert review.locator("#sheet[open]").count() == 0
-    press(review, "o O o s h l t j J y n u U t j J K h l Enter n y Tab t j y u t / Escape c 9 ?")
+    press(review, "o O o s h l t j J y n u U t j J K h l Enter n y x t x j y u t / Escape c 9 ?")
     assert review.inner_text("#sheet h2") == "KEYS"
+
+
+def test_ctrl_c_in_the_terminal_ends_it_and_says_what_was_saved(page: Page, towers: Path) -> None:
+    with served(towers) as (url, process):
+        page.goto(url)
+        press(page, "y")
+        save(page)
+        press(page, "y")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+        assert process.stdout
+        last = process.stdout.read().splitlines()[-1]
+    assert last == f"{towers}: 3 to restore, 4 left to decide, 1 stay as initialised."
 
 
 def test_a_plan_changed_by_somebody_else_is_kept_and_said(review: Page, towers: Path) -> None:

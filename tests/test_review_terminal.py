@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -121,6 +123,13 @@ def test_matched_again_the_decisions_stand(tmp_path: Path) -> None:
         "t/alpha": ("s/beta", "accept"),
     }
     assert "0 variables have another source now" in text
+
+
+def test_the_command_asks_in_the_terminal(two: Path) -> None:
+    command = [sys.executable, "-m", "automatch", "review", "--terminal", str(two)]
+    done = subprocess.run(command, input="y\ny\nq\n", capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert len(decisions(Plan.load(two))) == 3
 
 
 def test_names_cannot_write_to_the_terminal(tmp_path: Path) -> None:

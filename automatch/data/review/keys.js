@@ -11,7 +11,7 @@ const SHEET = [
   ["j  k", "next, previous that waits for a decision"],
   ["J  K  ↓  ↑", "next, previous row of any kind"],
   ["h  l  ←  →", "close, open a scope; in Parameters: out, in (Enter zooms)"],
-  ["Tab", "the other side, in Trees and Parameters"],
+  ["x", "the other side, in Trees and Parameters"],
   ["/", "filter; Esc clears it. is:undecided  by:person  score<0.9  -word"],
   ["t", "next view"],
   ["r", "keep what is decided, match the rest again"],
@@ -37,6 +37,7 @@ const ACTIONS = {
   o: open,
   h: () => fold(false),
   l: () => fold(true),
+  x: () => (trees || maps ? (trees || maps).turn() : say("x goes to the other side, in Trees and Parameters.")),
   t: () => tab(TABS[(TABS.findIndex(([id]) => id === ui.tab) + 1) % TABS.length][0]),
   w: save,
   r: again,
@@ -127,12 +128,6 @@ function pressed(event) {
   // A button in focus keeps its own keys, so that the page can be walked with Tab as any other.
   if (event.target.closest("button") && (event.key === " " || event.key === "Enter")) return;
   if (event.key === "Escape" && ui.filter) return search("");
-  if (event.key === "Tab" && (trees || maps) && event.target.closest("#view")) {
-    const shown = trees || maps;
-    event.preventDefault();
-    shown.side = shown.side === "source" ? "target" : "source";
-    return refreshAll();
-  }
   const key = SAME[event.key] || event.key;
   if (!Object.hasOwn(ACTIONS, key)) return;
   event.preventDefault();

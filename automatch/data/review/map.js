@@ -131,6 +131,10 @@ class Maps {
     this.pick();
   }
 
+  turn() {
+    this.side = this.side === "source" ? "target" : "source";
+  }
+
   enter() {
     const node = this.at[this.side], path = this.zoom[this.side];
     if (node.children.size && path[path.length - 1] !== node) path.push(node);

@@ -128,6 +128,8 @@ class Trees {
         if (event.target.closest(".fold") || event.detail === 2) this.toggle();
         pick();
       }, side === "source" ? "Scopes of the source" : "Scopes of the target");
+      // Tab goes from list to list as on any page; the side in focus is the side that keys are about.
+      rows.list.addEventListener("focus", () => this.side !== side && this.visible && ((this.side = side), pick()));
       rows.painted = () => !this.painting && this.draw();
       this.columns[side] = rows;
       return column;
@@ -184,6 +186,10 @@ class Trees {
       this.cursors[side] = Math.max(0, Math.min(this.cursors[side], this.visible[side].length - 1));
     }
     this.paint();
+  }
+
+  turn() {
+    this.side = this.side === "source" ? "target" : "source";
   }
 
   get items() {
