@@ -1,0 +1,98 @@
+"""Writes small models of real libraries with random weights, and in `<name>.npz` what they make of an input.
+
+pip install torch==2.13.0 transformers safetensors    python write.py torch
+pip install flax==0.12.8                              python write.py flax
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).parent
+
+
+def write_torch() -> None:
+    """BERT as safetensors, a training checkpoint of a ResNet, a ConvNeXt in PyTorch's older format."""
+    import torch
+    from safetensors.torch import save_file
+    from transformers import BertConfig, BertModel, ConvNextConfig, ConvNextModel, ResNetConfig, ResNetModel
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+    bert = BertModel(BertConfig(vocab_size=50, max_position_embeddings=12, **sizes))
+    resnet = ResNetModel(
+        ResNetConfig(embedding_size=8, hidden_sizes=[8, 12], depths=[2, 2], layer_type="basic")
+    )
+    convnext = ConvNextModel(ConvNextConfig(num_stages=2, hidden_sizes=[8, 12], depths=[1, 2]))
+    tokens = torch.arange(20).reshape(2, 10) * 7 % 50
+    images = torch.rand(2, 3, 32, 32)
+    for name, model, given in (
+        ("bert", bert, tokens),
+        ("resnet", resnet, images),
+        ("convnext", convnext, images),
+    ):
+        _shake(model)
+        with torch.no_grad():
+            output = model.eval()(given).last_hidden_state
+        np.savez(HERE / f"{name}.npz", input=given.numpy(), output=output.numpy())
+    save_file(bert.state_dict(), HERE / "bert.safetensors", metadata={"format": "pt"})
+    torch.save({"model": resnet.state_dict(), "epoch": 1}, HERE / "resnet.pt")
+    torch.save(convnext.state_dict(), HERE / "convnext.bin", _use_new_zipfile_serialization=False)
+
+
+def _shake(model: object) -> None:
+    """Makes every vector random: scales of one and biases of zero would forgive being swapped."""
+    import torch
+
+    for name, tensor in model.state_dict().items():
+        if tensor.dtype == torch.float32 and tensor.ndim == 1:
+            tensor.uniform_(0.5, 1.5) if name.endswith(("running_var", "weight")) else tensor.uniform_(
+                -0.3, 0.3
+            )
+
+
+def write_flax() -> None:
+    """A transformer block with convolutions before it, made of Flax's own layers."""
+    import jax
+    import jax.numpy as jnp
+    from flax import linen, serialization
+
+    class Block(linen.Module):
+        @linen.compact
+        def __call__(self, x: jax.Array) -> jax.Array:
+            y = linen.MultiHeadDotProductAttention(2)(linen.LayerNorm()(x))
+            x = x + y
+            y = linen.Dense(16)(linen.gelu(linen.Dense(24)(linen.LayerNorm()(x)), approximate=False))
+            return x + y
+
+    class Model(linen.Module):
+        @linen.compact
+        def __call__(self, x: jax.Array) -> jax.Array:
+            x = linen.relu(
+                linen.BatchNorm(use_running_average=True)(linen.Conv(8, (3, 3), padding="VALID")(x))
+            )
+            x = linen.Conv(16, (4, 4), (4, 4), padding="VALID")(x)
+            x = x.reshape(x.shape[0], -1, 16)
+            for _ in range(2):
+                x = Block()(x)
+            return linen.Dense(5)(x.mean(1))
+
+    rng = np.random.default_rng(0)
+    images = rng.uniform(size=(2, 18, 18, 3)).astype("f4")
+    variables = jax.tree_util.tree_map_with_path(
+        lambda path, a: a if a.ndim > 1 else jnp.asarray(rng.uniform(*_range(str(path[-1])), a.shape), "f4"),
+        Model().init(jax.random.PRNGKey(0), images),
+    )
+    (HERE / "flax.msgpack").write_bytes(serialization.to_bytes(variables))
+    np.savez(HERE / "flax.npz", input=images, output=np.asarray(Model().apply(variables, images)))
+
+
+def _range(leaf: str) -> tuple[float, float]:
+    return (0.5, 1.5) if "scale" in leaf or "var" in leaf else (-0.3, 0.3)
+
+
+if __name__ == "__main__":
+    {"torch": write_torch, "flax": write_flax}[sys.argv[1]]()

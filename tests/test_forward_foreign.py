@@ -1,0 +1,113 @@
+"""Models of PyTorch and Flax, restored into the same models of Keras, compute the same.
+
+The weights, the inputs and what the models made of them were written by those libraries.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import automatch
+
+FORWARD = Path(__file__).parent / "files" / "forward"
+
+
+def bert():
+    tokens = keras.Input((10,), dtype="int32")
+    counted = keras.ops.cumsum(keras.ops.ones_like(tokens), 1) - 1
+    places = layers.Embedding(12, 16, name="position_embedding")(counted)
+    kinds = layers.Embedding(2, 16, name="segment_embedding")(keras.ops.zeros_like(tokens))
+    x = layers.Embedding(50, 16, name="token_embedding")(tokens) + places + kinds
+    x = layers.LayerNormalization(epsilon=1e-12, name="embedding_norm")(x)
+    for block in range(2):
+        y = layers.MultiHeadAttention(2, 8, name=f"block_{block}_attention")(x, x)
+        x = layers.LayerNormalization(epsilon=1e-12, name=f"block_{block}_attention_norm")(x + y)
+        y = layers.Dense(24, "gelu", name=f"block_{block}_intermediate")(x)
+        y = layers.Dense(16, name=f"block_{block}_output")(y)
+        x = layers.LayerNormalization(epsilon=1e-12, name=f"block_{block}_output_norm")(x + y)
+    return keras.Model(tokens, x)
+
+
+def convolution(x, channels, size, stride, name, activation="relu"):
+    x = layers.ZeroPadding2D(size // 2)(x)
+    x = layers.Conv2D(channels, size, stride, use_bias=False, name=f"{name}_conv")(x)
+    x = layers.BatchNormalization(epsilon=1e-5, name=f"{name}_bn")(x)
+    return layers.Activation(activation)(x)
+
+
+def resnet():
+    images = keras.Input((32, 32, 3))
+    x = convolution(images, 8, 7, 2, "stem")
+    x = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(x))
+    for stage, channels in enumerate((8, 12), start=1):
+        for block in (1, 2):
+            name, stride = f"stage{stage}_block{block}", 2 if (stage, block) == (2, 1) else 1
+            y = convolution(x, channels, 3, stride, f"{name}_1")
+            y = convolution(y, channels, 3, 1, f"{name}_2", "linear")
+            if stride == 2:
+                x = convolution(x, channels, 1, 2, f"{name}_shortcut", "linear")
+            x = layers.Activation("relu")(x + y)
+    return keras.Model(images, x)
+
+
+class LayerScale(layers.Layer):
+    """A factor for each channel."""
+
+    def build(self, shape):
+        self.gamma = self.add_weight(shape=shape[-1:], name="gamma")
+
+    def call(self, x):
+        return x * self.gamma
+
+
+def convnext():
+    images = keras.Input((32, 32, 3))
+    x = layers.Conv2D(8, 4, 4, name="stem_conv")(images)
+    x = layers.LayerNormalization(epsilon=1e-6, name="stem_norm")(x)
+    for stage, (channels, depth) in enumerate(((8, 1), (12, 2))):
+        if stage:
+            x = layers.LayerNormalization(epsilon=1e-6, name=f"downsample_{stage}_norm")(x)
+            x = layers.Conv2D(channels, 2, 2, name=f"downsample_{stage}_conv")(x)
+        for block in range(depth):
+            name = f"stage_{stage}_block_{block}"
+            y = layers.DepthwiseConv2D(7, padding="same", name=f"{name}_depthwise_conv")(x)
+            y = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm")(y)
+            y = layers.Dense(4 * channels, "gelu", name=f"{name}_pointwise_conv_1")(y)
+            y = layers.Dense(channels, name=f"{name}_pointwise_conv_2")(y)
+            x = x + LayerScale(name=f"{name}_layer_scale")(y)
+    return keras.Model(images, x)
+
+
+def flax():
+    images = keras.Input((18, 18, 3))
+    x = layers.Conv2D(8, 3, name="stem")(images)
+    x = layers.Activation("relu")(layers.BatchNormalization(epsilon=1e-5, name="stem_norm")(x))
+    x = layers.Reshape((16, 16))(layers.Conv2D(16, 4, 4, name="patches")(x))
+    for block in range(2):
+        y = layers.LayerNormalization(epsilon=1e-6, name=f"encoder_{block}_attention_norm")(x)
+        x = x + layers.MultiHeadAttention(2, 8, name=f"encoder_{block}_attention")(y, y)
+        y = layers.LayerNormalization(epsilon=1e-6, name=f"encoder_{block}_mlp_norm")(x)
+        y = layers.Dense(24, "gelu", name=f"encoder_{block}_mlp_1")(y)
+        x = x + layers.Dense(16, name=f"encoder_{block}_mlp_2")(y)
+    x = layers.GlobalAveragePooling1D()(x)
+    return keras.Model(images, layers.Dense(5, name="head")(x))
+
+
+@pytest.mark.parametrize(
+    ("file", "build"),
+    [("bert.safetensors", bert), ("resnet.pt", resnet), ("convnext.bin", convnext), ("flax.msgpack", flax)],
+)
+def test_a_model_of_another_library_computes_in_keras_what_it_did(file, build):
+    known = np.load((FORWARD / file).with_suffix(".npz"))
+    torch_images = known["input"].ndim == 4 and not file.startswith("flax")
+    given = known["input"].transpose(0, 2, 3, 1) if torch_images else known["input"]
+    expected = known["output"].transpose(0, 2, 3, 1) if torch_images else known["output"]
+    model = build()
+    restored = automatch.restore_auto(model, FORWARD / file, quiet=True)
+    assert not restored.unmatched
+    np.testing.assert_allclose(model.predict_on_batch(given), expected, rtol=1e-3, atol=1e-4)

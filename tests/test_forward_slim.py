@@ -1,0 +1,72 @@
+"""Models of tf-slim, restored into the same models of Keras, compute the same."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+import automatch
+from slim_models import saved, tf1
+
+ROWS = 3
+
+
+def images(size):
+    return np.random.default_rng(1).uniform(-1, 1, (ROWS, size, size, 3)).astype("f4")
+
+
+def vgg16(library, x):
+    from tf_slim.nets import vgg
+
+    # The layers behind the last pooling want 224 x 224 pixels and are not needed.
+    with tf1.variable_scope("vgg_16"), library.arg_scope(vgg.vgg_arg_scope()):
+        for block, (layers, channels) in enumerate(
+            ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)), start=1
+        ):
+            x = library.repeat(x, layers, library.conv2d, channels, [3, 3], scope=f"conv{block}")
+            x = library.max_pool2d(x, [2, 2], scope=f"pool{block}")
+    return x
+
+
+def resnet_v1_50(library, x):
+    from tf_slim.nets import resnet_v1
+
+    with library.arg_scope(resnet_v1.resnet_arg_scope()):
+        return resnet_v1.resnet_v1_50(x, None, is_training=False, global_pool=False)[0]
+
+
+def resnet_v2_50(library, x):
+    from tf_slim.nets import resnet_v2
+
+    with library.arg_scope(resnet_v2.resnet_arg_scope()):
+        return resnet_v2.resnet_v2_50(x, None, is_training=False, global_pool=False)[0]
+
+
+def inception_v3(library, x):
+    from tf_slim.nets import inception_v3 as nets
+
+    settled = library.arg_scope([library.batch_norm], is_training=False)
+    with library.arg_scope(nets.inception_v3_arg_scope()), settled:
+        return nets.inception_v3_base(x)[0]
+
+
+@pytest.mark.parametrize(
+    ("build", "application", "size"),
+    [
+        (vgg16, "VGG16", 32),
+        # tf-slim strides in the last unit of a block, Keras in the first: at one pixel it is the same.
+        (resnet_v1_50, "ResNet50", 4),
+        (resnet_v2_50, "ResNet50V2", 32),
+        (inception_v3, "InceptionV3", 75),
+    ],
+)
+def test_a_slim_checkpoint_in_a_keras_application_computes_what_it_did(tmp_path, build, application, size):
+    expected = saved(tmp_path / "model.ckpt", images(size), build)
+    model = getattr(keras.applications, application)(
+        weights=None, include_top=False, input_shape=(None, None, 3)
+    )
+    restored = automatch.restore_auto(model, tmp_path / "model.ckpt", quiet=True)
+    found = model.predict_on_batch(images(size))
+    assert restored.restored
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
