@@ -103,7 +103,9 @@ def _column(bins: Counter[tuple[int, str]], column: int, most: int) -> Iterator[
 
 
 def _sections(plan: Plan) -> Iterator[str]:
-    titles = {"ask": "Decided by a person, or to decide", "rule": "By rule", "none": "No counterpart"}
+    titles = {"ask": "To decide", "rule": "By rule", "none": "No counterpart"}
+    if not plan.undecided:
+        titles["ask"] = "Decided by a person"
     lines = groups(plan)
     for kind, title in titles.items():
         found = [group for group in lines if group.kind == kind]
@@ -115,7 +117,7 @@ def _sections(plan: Plan) -> Iterator[str]:
             rows.append(
                 _row(len(group.members), score, group.title, group.why if kind != "rule" else "", open_ones)
             )
-        yield from _table(title, rows, closed=kind == "rule" and len(rows) > MOST)
+        yield from _table(title, rows, closed=False)
     unused = fold_names((entry.source, entry.why) for entry in plan.unused)
     rows = [_row(entry.count, "", ((shown(entry.pattern), ""),), entry.why, False) for entry in unused]
     yield from _table("Not used", rows, closed=True)
@@ -150,7 +152,7 @@ def _table(title: str, rows: list[str], *, closed: bool) -> Iterator[str]:
     )
     yield (
         f"<details{'' if closed else ' open'}><summary><b>{title}</b></summary>"
-        f'<table style="margin:2px 0 8px">{"".join(rows[:MOST])}</table>{more}</details>'
+        f'<table style="margin:2px 0 8px;color:inherit;font-size:13px">{"".join(rows[:MOST])}</table>{more}</details>'
     )
 
 
