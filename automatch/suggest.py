@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -146,7 +147,8 @@ def _score(found: Match, source: Tensor, target: Tensor) -> float:
     return _down(found.score) if same else min(_down(found.score), 0.99)
 
 
-def _shares(evidence: Sequence[tuple[str, float]], score: float) -> tuple[tuple[str, float], ...]:
+@lru_cache(maxsize=4096)  # repeated layers share their evidence
+def _shares(evidence: tuple[tuple[str, float], ...], score: float) -> tuple[tuple[str, float], ...]:
     """The parts in hundredths, adding up to the score: what rounding loses goes to the largest rests."""
     if not evidence:
         return ()

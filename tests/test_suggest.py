@@ -97,7 +97,7 @@ def test_pairs_of_one_source_are_marked_as_tied() -> None:
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=6))
 def test_rounded_parts_add_up_to_the_rounded_score(values: list[float]) -> None:
     score = _down(sum(values))
-    shares = _shares([(str(i), value) for i, value in enumerate(values)], score)
+    shares = _shares(tuple((str(i), value) for i, value in enumerate(values)), score)
     assert sum(value for _, value in shares) == pytest.approx(score)
     assert all(abs(share - value) < 0.03 for (_, share), value in zip(shares, values, strict=True))
 
