@@ -82,17 +82,22 @@ def _problem(pair: Pair, source: Listing, target: Listing, *, cast: bool) -> str
     if variable is None:
         return f"the target has no variable '{pair.target}'"
     transform = parse(pair.transform)
-    types = f"'{tensor.name}' {short_type(tensor.dtype, tensor.shape)} cannot become"
-    types += f" '{variable.name}' {short_type(variable.dtype, variable.shape)}"
     if not transform.fits(tensor.shape, variable.shape):
-        return f"{types} by '{transform}'"
+        return f"{_types(tensor, variable)} by '{transform}'"
     if tensor.dtype != variable.dtype and not transform.cast:
-        return f"{types} without '+cast' in its transform"
+        return f"{_types(tensor, variable)} without '+cast' in its transform"
     if _meaningless(tensor.dtype, variable.dtype):
-        return f"{types}: no conversion keeps its meaning"
+        return f"{_types(tensor, variable)}: no conversion keeps its meaning"
     if transform.cast and not cast:
         return f"it needs a cast from {tensor.dtype} to {variable.dtype}: pass cast=True"
     return ""
+
+
+def _types(tensor: Tensor, variable: Tensor) -> str:
+    return (
+        f"'{tensor.name}' {short_type(tensor.dtype, tensor.shape)} cannot become "
+        f"'{variable.name}' {short_type(variable.dtype, variable.shape)}"
+    )
 
 
 def _meaningless(dtype: str, wanted: str) -> bool:

@@ -19,16 +19,21 @@ if TYPE_CHECKING:
 
     from automatch.tensor import Listing
 
-__all__ = ["Shards", "masked", "shards_of"]
+__all__ = ["Shards", "has_shards", "masked", "shards_of"]
 
 _STEP = 8 * 2**20
 
 
 def shards_of(listing: Listing) -> Shards | None:
     """The data shards behind a listing; None where it is no checkpoint with an index."""
-    if listing.format not in ("tf-checkpoint", "tf-object-checkpoint") or listing.path is None:
+    if not has_shards(listing) or listing.path is None:
         return None
     return Shards(read_bundle(Path(listing.path)))
+
+
+def has_shards(listing: Listing) -> bool:
+    """True for a checkpoint with an index over data shards."""
+    return listing.format in ("tf-checkpoint", "tf-object-checkpoint")
 
 
 class Shards:

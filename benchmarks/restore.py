@@ -1,9 +1,9 @@
 """How long a restore takes, beside the plainest way to do the same with TensorFlow alone.
 
-Each way runs in a process of its own, several times in turn with the way that it is compared to, and its best
-counts: of the first call, of five repeated ones. Memory is what the process itself had beyond the start (pages of
-mapped files are not its own); nodes are those added by the first call and by all others. The page cache is warm.
-Ratios, not seconds, are what may be compared between machines.
+Each way runs in a process of its own, several times in turn with the way that it is compared to. The best
+of its first calls counts, and of its repeated ones. Memory is what the process itself had beyond the start
+(pages of mapped files are not its own); nodes are those that the first call added, and all others. The page
+cache is warm. Ratios, not seconds, are what may be compared between machines.
 
     python -m benchmarks restore [--megabytes 400] [--variables 300 3000] [--rounds 3]
 """
@@ -88,7 +88,7 @@ def _environment() -> dict[str, str]:
 
 
 def _prepare(folder: Path, count: int, megabytes: int) -> None:
-    """Two checkpoints of the same data, under the old names and under the right ones, and the plan between them."""
+    """Two checkpoints of the same data, under the old and under the right names, and the plan."""
     import numpy as np
 
     import automatch

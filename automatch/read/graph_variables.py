@@ -9,9 +9,9 @@ from automatch.read.graph import Graph
 from automatch.read.tf_types import type_name
 from automatch.tensor import Shape
 
-__all__ = ["Collections", "SliceInfo", "Variable", "find_variables", "read_collections"]
+__all__ = ["VARIABLE_OPS", "Collections", "SliceInfo", "Variable", "find_variables", "read_collections"]
 
-_VARIABLE_OPS = frozenset({"Variable", "VariableV2", "VarHandleOp"})
+VARIABLE_OPS = frozenset({"Variable", "VariableV2", "VarHandleOp"})
 # Those of metrics and of input pipelines: a Saver leaves them alone.
 _LOCAL = ("local_variables", "metric_variables")
 
@@ -74,7 +74,7 @@ def find_variables(graph: Graph, collections: Collections) -> tuple[list[Variabl
     found = []
     left_out = 0
     for i, node in enumerate(graph.nodes):
-        if node.op not in _VARIABLE_OPS:
+        if node.op not in VARIABLE_OPS:
             continue
         if node.name in local:
             left_out += 1

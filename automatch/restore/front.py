@@ -6,14 +6,14 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from automatch.errors import RestoreError
-from automatch.moves import Moves, collect
+from automatch.moves import collect
 from automatch.plan import Plan
 from automatch.read import read
+from automatch.restore.outline import saveables
+from automatch.restore.prepare import Prepared, prepare, with_values
 from automatch.restore.result import Restored
 from automatch.restore.sinks import sink_for
 from automatch.suggest import suggest
-from automatch.tensor import Listing
 
 __all__ = ["restore", "restore_auto"]
 
@@ -43,10 +43,10 @@ def restore_auto(
         UnreadableFile: the checkpoint is missing, damaged or foreign.
         RestoreError: a value cannot be restored. No variable has changed in either case.
     """
-    here, there = read(target), _with_values(source)
+    here, there = read(target), with_values(source)
     plan = suggest(there, here, min_score=min_score, exclude=exclude, pairs=pairs or {}, use_ema=use_ema)
     moves = collect(plan, there, here, cast=cast, slots=slots, strict=False)
-    return _carried_out(target, there, here, plan, moves, quiet=quiet)
+    return _carried_out(target, Prepared(there, here, moves), plan, quiet=quiet)
 
 
 def restore(
@@ -66,37 +66,23 @@ def restore(
         RestoreError: a value cannot be restored, or needs `cast=True`. No variable has changed in any case.
     """
     agreed = plan if isinstance(plan, Plan) else Plan.load(plan)
-    here, there = read(target), _with_values(source)
-    agreed.check(there, here)
-    moves = collect(agreed, there, here, cast=cast, slots=slots, strict=True)
-    return _carried_out(target, there, here, agreed, moves, quiet=quiet)
+    prepared = prepare(target, source, agreed, cast=cast, slots=slots)
+    return _carried_out(target, prepared, agreed, quiet=quiet)
 
 
-def _with_values(source: Any) -> Listing:
-    listing = read(source)
-    if listing.values is None:
-        reasons = " ".join(listing.notes) or f"A {listing.format} holds names, not values."
-        raise RestoreError(
-            f"there are no values to restore in '{listing.path or listing.format}'. {reasons} "
-            "Give the checkpoint with its data."
-        )
-    return listing
-
-
-def _carried_out(
-    target: Any, source: Listing, listing: Listing, plan: Plan, moves: Moves, *, quiet: bool
-) -> Restored:
-    left = [tensor for tensor in listing.tensors if tensor.name in moves.left]
-    uninitialized = sink_for(target).restore(moves.moves, source, left)
-    taken = {move.source.name for move in moves.moves}
+def _carried_out(target: Any, prepared: Prepared, plan: Plan, *, quiet: bool) -> Restored:
+    moves, left = prepared.moves.moves, prepared.moves.left
+    alone = [tensor for tensor in prepared.target.tensors if tensor.name in left]
+    uninitialized = sink_for(target).restore(moves, prepared.source, alone)
+    taken = {move.source.name for move in moves}
     restored = Restored(
-        restored=[move.target.name for move in moves.moves],
-        unmatched=[tensor.name for tensor in left],
-        unused=[tensor.name for tensor in source.tensors if tensor.name not in taken],
+        restored=[move.target.name for move in moves],
+        unmatched=[tensor.name for tensor in alone],
+        unused=[tensor.name for tensor in prepared.source.tensors if tensor.name not in taken],
         uninitialized=uninitialized,
         plan=plan,
-        why=moves.left,
-        excluded=list(listing.saveables),
+        why=dict(left),
+        excluded=saveables(target) or list(prepared.target.saveables),
     )
     if not quiet:
         print(restored)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from math import prod
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -43,11 +44,17 @@ class _Program:
     run: str
     prefix: str
     names: tuple[str, ...]
-    order: tuple[tuple[int, ...], ...]
+    members: tuple[tuple[int, ...], ...]
 
+
+# One node reads its tensors one after the other; several read at the same time.
+READERS = 4
+SHARE = 8 * 2**20
 
 # Only names are kept: holding the nodes would hold the graph, which then would never be forgotten.
 _PROGRAMS: WeakKeyDictionary[Any, dict[tuple[_Assignment, ...], _Program]] = WeakKeyDictionary()
+# What the last call for a graph came to: the same moves again need none of it anew.
+_LAST: WeakKeyDictionary[Any, tuple[Sequence[Move], _Program, list[list[bytes]]]] = WeakKeyDictionary()
 
 
 def restore_by_nodes(session: Any, prefix: str, moves: Sequence[Move], checks: Sequence[Any]) -> list[bool]:
@@ -58,14 +65,24 @@ def restore_by_nodes(session: Any, prefix: str, moves: Sequence[Move], checks: S
     Raises:
         tensorflow.errors.OpError: reading failed; no variable has changed.
     """
-    pairs = [(move.source.name, _assignment(move, place)) for move in moves for place in places(move.target)]
-    program = _program(session.graph, tuple(assignment for _, assignment in pairs))
-    feed: dict[Any, Any] = {program.prefix: prefix}
-    for placeholder, order in zip(program.names, program.order, strict=True):
-        feed[placeholder] = [pairs[index][0].encode("utf-8", "surrogateescape") for index in order]
+    program, names = _prepared(session.graph, moves)
+    feed: dict[Any, Any] = {program.prefix: prefix, **dict(zip(program.names, names, strict=True))}
     run = session.graph.get_operation_by_name(program.run)
     _, found = run_in(session, [run, list(checks)], feed)
     return [bool(value) for value in found]
+
+
+def _prepared(graph: Any, moves: Sequence[Move]) -> tuple[_Program, list[list[bytes]]]:
+    """The program for the moves, and the tensor names that each of its readers is fed."""
+    last = _LAST.get(graph)
+    if last is not None and last[0] is moves:
+        return last[1:]
+    pairs = [(move.source.name, _assignment(move, place)) for move in moves for place in places(move.target)]
+    program = _program(graph, tuple(assignment for _, assignment in pairs))
+    encoded = [name.encode("utf-8", "surrogateescape") for name, _ in pairs]
+    names = [[encoded[index] for index in members] for members in program.members]
+    _LAST[graph] = (moves, program, names)
+    return program, names
 
 
 def _assignment(move: Move, place: Place) -> _Assignment:
@@ -84,7 +101,11 @@ def _build(graph: Any, assignments: Sequence[_Assignment]) -> _Program:
     import tensorflow as tf
 
     prefix = tf.compat.v1.placeholder(tf.string, [], name="prefix")
-    readers = _by_task(graph, assignments)
+    readers = [
+        (task, share)
+        for task, members in _by_task(graph, assignments)
+        for share in _shares(assignments, members)
+    ]
     names: list[str] = []
     values: dict[int, Any] = {}
     for task, members in readers:
@@ -93,7 +114,8 @@ def _build(graph: Any, assignments: Sequence[_Assignment]) -> _Program:
         names.append(placeholder.name)
         values.update(zip(members, read, strict=True))
     # Where several nodes read, one may fail after another has read: nothing is assigned before all have.
-    barrier = [tf.group(*values.values())] if len(readers) > 1 else []
+    reads = {value.op.name: value.op for value in values.values()}
+    barrier = [tf.group(*reads.values())] if len(readers) > 1 else []
     with graph.control_dependencies(barrier):
         done = [_assign(graph, assignments[index], value) for index, value in values.items()]
     run = tf.group(*done, name="restore")
@@ -111,6 +133,19 @@ def _by_task(graph: Any, assignments: Sequence[_Assignment]) -> list[tuple[str, 
 
     indices = sorted(range(len(assignments)), key=task)
     return [(device, tuple(members)) for device, members in groupby(indices, key=task)]
+
+
+def _shares(assignments: Sequence[_Assignment], members: Sequence[int]) -> list[tuple[int, ...]]:
+    """The members in parts of about equal size, for nodes that read at the same time."""
+    sizes = [prod(assignments[index].shape) for index in members]
+    total = sum(sizes)
+    count = min(READERS, 1 + total // SHARE)
+    shares: list[list[int]] = [[] for _ in range(count)]
+    before = 0
+    for index, size in zip(members, sizes, strict=True):
+        shares[min(before * count // max(total, 1), count - 1)].append(index)
+        before += size
+    return [tuple(share) for share in shares if share]
 
 
 def _reader(prefix: Any, assignments: Iterable[_Assignment]) -> tuple[Any, list[Any]]:

@@ -14,7 +14,7 @@ from automatch.restore.eager import restore_eagerly
 from automatch.restore.feed import restore_by_feeding
 from automatch.restore.session import restore_by_nodes
 from automatch.restore.staging import Stage
-from automatch.shards import shards_of
+from automatch.shards import has_shards
 from automatch.tensor import Listing, Tensor
 
 __all__ = ["Sink", "sink_for"]
@@ -88,7 +88,8 @@ class SessionSink:
 
     def restore(self, moves: Sequence[Move], source: Listing, left: Sequence[Tensor]) -> list[str]:
         """See Sink."""
-        moves = [replace(move, target=self._renamed(move.target)) for move in moves]
+        if self._nodes:
+            moves = [replace(move, target=self._renamed(move.target)) for move in moves]
         asked = [(tensor.name, place.name) for tensor in left for place in places(self._renamed(tensor))]
         checks = {node: initialized_check(self._graph, node) for _, node in asked}
         known = {node: check for node, check in checks.items() if check is not None}
@@ -128,6 +129,6 @@ class SessionSink:
 
 def _opened_by_tensorflow(source: Listing) -> str | None:
     """The prefix of a checkpoint that TensorFlow reads by itself, else None: its names must be no glob."""
-    if shards_of(source) is None or source.path is None or any(letter in source.path for letter in "*?[]\\"):
+    if not has_shards(source) or source.path is None or any(letter in source.path for letter in "*?[]\\"):
         return None
     return source.path
