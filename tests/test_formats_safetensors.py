@@ -9,7 +9,7 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
@@ -127,6 +127,7 @@ def test_a_header_longer_than_its_file_allocates_nothing(tmp_path):
         read(path)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40), st.integers(0, 200), st.integers(0, 255))
 def test_damage_is_refused_or_seen_by_no_one(tmp_path_factory, tail, place, byte):
     path = tmp_path_factory.mktemp("fuzz") / "m"

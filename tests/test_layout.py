@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automatch.layout import axes, convention, expected_transform
@@ -25,6 +25,7 @@ RANKS = {
 
 
 @pytest.mark.parametrize("kind", RANKS)
+@settings(deadline=None)
 @given(st.data())
 def test_there_and_back_is_where_one_came_from(kind, data):
     rank = data.draw(st.sampled_from(RANKS[kind]))
