@@ -315,3 +315,21 @@ def test_a_hidden_cast_is_refused() -> None:
 def test_plans_do_not_change_in_place(small: Plan) -> None:
     with pytest.raises(AttributeError):
         small.pairs[0].decision = "reject"  # type: ignore[misc]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_a_damaged_plan_is_refused_or_still_a_plan(data: st.DataObject) -> None:
+    text = bytearray(true_plan("albert-base-v2_google-tf1_to_hf-tf", doubts=2).to_json().encode())
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(text) - 1))
+        if data.draw(st.booleans()):
+            text[place] = data.draw(st.integers(0, 255))
+        else:
+            del text[place : place + data.draw(st.integers(1, 400))]
+    try:
+        found = decode(bytes(text))
+    except PlanError:
+        return
+    assert decode(found.to_json()) == found
+    assert sum(msgspec.structs.astuple(found.counts)[:4]) == found.target.tensors
