@@ -6,6 +6,7 @@ import json
 import stat
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -317,10 +318,15 @@ def test_plans_do_not_change_in_place(small: Plan) -> None:
         small.pairs[0].decision = "reject"  # type: ignore[misc]
 
 
+@cache
+def whole() -> bytes:
+    return true_plan("albert-base-v2_google-tf1_to_hf-tf", doubts=2).to_json().encode()
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_a_damaged_plan_is_refused_or_still_a_plan(data: st.DataObject) -> None:
-    text = bytearray(true_plan("albert-base-v2_google-tf1_to_hf-tf", doubts=2).to_json().encode())
+    text = bytearray(whole())
     for _ in range(data.draw(st.integers(1, 3))):
         place = data.draw(st.integers(0, len(text) - 1))
         if data.draw(st.booleans()):
