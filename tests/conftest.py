@@ -4,5 +4,9 @@ from __future__ import annotations
 
 import os
 
+from review_browser import browser, page, review, towers
+
+__all__ = ["browser", "page", "review", "towers"]
+
 # Before the first import of TensorFlow: it tells of devices and libraries that no test asks for.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pytest
+
+from automatch.plan import Plan, Unmatched
+from review_plans import doubtful, pair, write
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -69,3 +75,53 @@ def totals(page: Page) -> list[int]:
     return [
         int(text.split()[-1].replace(",", "")) for text in page.locator("#totals .total b").all_inner_texts()
     ]
+
+
+def decided(path: Path) -> dict[str, tuple[str, str]]:
+    return {p.target: (p.source, p.decision) for p in Plan.load(path).pairs if p.by == "person"}
+
+
+def save(page: Page) -> None:
+    press(page, "w")
+    said(page, "Saved")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page on which any error or refused resource fails the test."""
+    page = browser.new_page(viewport={"width": 1280, "height": 760})
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    # A refused save is an answer, not a fault: the page says it in words.
+    expected = re.compile("409|REFUSED")
+    page.on("console", lambda line: None if expected.search(line.text) else wrong.append(line.text))
+    yield page
+    page.close()
+    assert wrong == []
+
+
+@pytest.fixture
+def towers(tmp_path: Path) -> Path:
+    """Two towers that nothing tells apart, each the other's runner-up, and one variable beside them."""
+    pairs = [pair("s/first", "t/first", (9,)), pair("s/second", "t/second", (8,), score=0.85)]
+    for mine, other in (("a", "b"), ("b", "a")):
+        for i in (1, 2):
+            rival = (f"s/{other}/{i}", f"t/{other}/{i}")
+            pairs.append(doubtful(f"s/{mine}/{i}", f"t/{mine}/{i}", (3,), f"tower {mine}", rival))
+    pairs.append(doubtful("s/last", "t/last", (4,), "", ("s/spare", ""), score=0.5))
+    empty = [Unmatched("t/head", (4, 4), "float32", "no tensor has this shape")]
+    return write(tmp_path, pairs, unmatched=empty, unused=[("s/spare", (4,)), ("s/Momentum", (9,))])
+
+
+@pytest.fixture
+def review(page: Page, towers: Path) -> Iterator[Page]:
+    """The page of the towers, served."""
+    with served(towers) as (url, _):
+        page.goto(url)
+        yield page

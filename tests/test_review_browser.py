@@ -1,71 +1,21 @@
-"""The review page in a real Chromium, by keyboard alone."""
+"""The review page in a real Chromium, by keyboard alone: decisions, and what becomes of them."""
 
 from __future__ import annotations
 
-import re
+import random
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from automatch.plan import Plan, Unmatched
-from review_browser import chromium, cursor, press, said, served, totals
+from automatch.review import write_report
+from review_browser import cursor, decided, press, said, save, served, totals
 from review_plans import doubtful, encoder, pair, write
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page on which any error or refused resource fails the test."""
-    page = browser.new_page(viewport={"width": 1280, "height": 760})
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    # A refused save is an answer, not a fault: the page says it in words.
-    expected = re.compile("409|REFUSED")
-    page.on("console", lambda line: None if expected.search(line.text) else wrong.append(line.text))
-    yield page
-    page.close()
-    assert wrong == []
-
-
-@pytest.fixture
-def towers(tmp_path: Path) -> Path:
-    """Two towers that nothing tells apart, each the other's runner-up, and one variable beside them."""
-    pairs = [pair("s/first", "t/first", (9,)), pair("s/second", "t/second", (8,), score=0.85)]
-    for mine, other in (("a", "b"), ("b", "a")):
-        for i in (1, 2):
-            rival = (f"s/{other}/{i}", f"t/{other}/{i}")
-            pairs.append(doubtful(f"s/{mine}/{i}", f"t/{mine}/{i}", (3,), f"tower {mine}", rival))
-    pairs.append(doubtful("s/last", "t/last", (4,), "", ("s/spare", ""), score=0.5))
-    empty = [Unmatched("t/head", (4, 4), "float32", "no tensor has this shape")]
-    return write(tmp_path, pairs, unmatched=empty, unused=[("s/spare", (4,)), ("s/Momentum", (9,))])
-
-
-@pytest.fixture
-def review(page: Page, towers: Path) -> Iterator[Page]:
-    """The page of the towers, served."""
-    with served(towers) as (url, _):
-        page.goto(url)
-        yield page
-
-
-def decided(path: Path) -> dict[str, tuple[str, str]]:
-    return {p.target: (p.source, p.decision) for p in Plan.load(path).pairs if p.by == "person"}
-
-
-def save(page: Page) -> None:
-    press(page, "w")
-    said(page, "Saved")
 
 
 def test_three_questions_about_300_variables_take_five_keys(page: Page, tmp_path: Path) -> None:
@@ -181,33 +131,6 @@ def test_a_group_under_a_filter_is_decided_for_what_is_seen_of_it(review: Page, 
     assert decided(towers) == {"t/a/2": ("s/a/2", "accept")}
 
 
-@pytest.mark.parametrize(
-    ("words", "left"),
-    [
-        ("is:undecided", 5),
-        ("is:unmatched", 1),
-        ("score<0.6", 1),
-        ("score>=0.8 score<0.9", 1),
-        ("-t/a is:undecided", 3),
-        ("f32[4,4]", 1),
-        ("by:person", 0),
-        ("nothing-like-it", 0),
-    ],
-)
-def test_the_filter_understands(review: Page, words: str, left: int) -> None:
-    press(review, "/")
-    review.keyboard.type(words)
-    assert review.inner_text("#shown") == f"{left} of 8 variables"
-
-
-def test_letters_in_the_filter_decide_nothing(review: Page) -> None:
-    press(review, "/")
-    review.keyboard.type("yn1sq")
-    press(review, "Escape")
-    assert totals(review) == [2, 5, 1]
-    assert review.input_value("#filter") == ""
-
-
 def test_j_and_k_stop_at_what_is_open_and_capitals_everywhere(review: Page) -> None:
     press(review, "y k")
     assert "t/b/*" in cursor(review)
@@ -219,20 +142,6 @@ def test_j_and_k_stop_at_what_is_open_and_capitals_everywhere(review: Page) -> N
     assert "t/head" in cursor(review)
     press(review, "ArrowDown")
     assert "t/first" in cursor(review) or "t/second" in cursor(review)
-
-
-def test_the_pane_says_why_in_parts_that_add_up(review: Page) -> None:
-    parts = [
-        float(text.replace("\u2212", "-")) for text in review.locator(".evidence .value").all_inner_texts()
-    ]
-    assert len(parts) == 4
-    assert sum(parts) == pytest.approx(0.79)
-    pane = review.inner_text("#detail")
-    for words in ("Nothing but the neighbours tells these apart.", "s/spare", "none: leave as initialised"):
-        assert words in pane
-    press(review, "j")
-    beside = review.locator("#detail .beside").all_inner_texts()
-    assert any("t/b/1" in text and "s/b/1" in text for text in beside)
 
 
 def test_a_variable_without_counterpart_can_be_given_an_unused_tensor(page: Page, tmp_path: Path) -> None:
@@ -274,61 +183,6 @@ def test_matched_again_the_decisions_stand_and_the_page_shows_what_moved(page: P
     }  # fmt: skip
 
 
-def test_trees_stand_side_by_side_with_lines_for_the_selection_only(page: Page, tmp_path: Path) -> None:
-    with served(encoder(tmp_path)) as (url, _):
-        page.goto(url)
-        press(page, "t")
-        assert page.get_attribute("#tabs [aria-selected=true]", "aria-selected") == "true"
-        assert "layer_*" in page.inner_text("#tree-source")
-        assert "block*" in page.inner_text("#tree-target")
-        lines = page.locator(".lines path").count()
-        press(page, "J J")
-        assert lines != page.locator(".lines path").count()
-        press(page, "x")
-        assert page.locator("#tree-source .cursor").count() == 1
-        press(page, "Tab")
-        assert page.locator("#tree-target .cursor").count() == 1
-        press(page, "Tab Tab")
-        assert page.evaluate("document.activeElement.closest('#view')") is None
-
-
-def test_a_scope_is_decided_in_the_tree(page: Page, tmp_path: Path) -> None:
-    path = encoder(tmp_path)
-    with served(path) as (url, _):
-        page.goto(url)
-        press(page, "t")
-        while "tower" not in cursor(page).split():
-            press(page, "J")
-        press(page, "y")
-        assert totals(page) == [294, 0, 6]
-        save(page)
-    assert Plan.load(path).counts.accepted == 294
-
-
-def test_the_parameters_of_both_sides_show_what_is_not_restored(page: Page, tmp_path: Path) -> None:
-    pairs = [pair("s/a", "t/a", (10, 10)), doubtful("s/b", "t/b", (10, 20), "q")]
-    empty = [Unmatched("t/c", (10, 70), "float32", "no tensor has this shape")]
-    with served(write(tmp_path, pairs, unmatched=empty, unused=[("s/d", (100,))])) as (url, _):
-        page.goto(url)
-        press(page, "t t")
-        assert "70.0% stay as initialised, ? 20.0% to decide" in page.inner_text("#caption-target")
-        assert "25.0% not used" in page.inner_text("#caption-source")
-        widths = {
-            cell.inner_text(): (cell.bounding_box() or {"width": 0})["width"]
-            for cell in page.locator("#map-target .cell").all()
-        }
-        assert widths["c"] == pytest.approx(7 * widths["a"], rel=0.05)
-        assert page.locator("#map-target .cell.none").count() == 1
-        assert "10.0% of 1.00k parameters restored" in page.inner_text("#totals")
-
-
-def test_the_histogram_filters_by_score(review: Page) -> None:
-    assert review.locator(".bins .edge").get_attribute("style") == "left: 80%;"
-    review.locator(".bin").nth(10).click()
-    assert review.input_value("#filter") == "score>=0.50 score<0.55"
-    assert review.inner_text("#shown") == "1 of 8 variables"
-
-
 def test_the_keys_are_told_and_every_one_does_something(review: Page) -> None:
     press(review, "?")
     for words in ("split", "take back", "match the rest again", "save the plan"):
@@ -337,6 +191,27 @@ def test_the_keys_are_told_and_every_one_does_something(review: Page) -> None:
     assert review.locator("#sheet[open]").count() == 0
     press(review, "o O o s h l t j J y n u U t j J K h l Enter n y x t x j y u t / Escape c 9 ?")
     assert review.inner_text("#sheet h2") == "KEYS"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_is_pressed_the_file_and_the_server_write_the_same_plan(
+    browser: Browser, page: Page, towers: Path, tmp_path: Path, seed: int
+) -> None:
+    keys = random.Random(seed).choices([*"ynsuUjkJKotxhlYN1123", "Escape", "space"], k=60)
+    write_report(Plan.load(towers), tmp_path / "report.html", plan_path=towers)
+    report = browser.new_page()
+    report.goto(f"file://{tmp_path}/report.html")
+    press(report, " ".join(keys) + " Escape Escape")
+    with report.expect_download() as download:
+        press(report, "w")
+    download.value.save_as(tmp_path / "down.json")
+    report.close()
+    with served(towers) as (url, _):
+        page.goto(url)
+        press(page, " ".join(keys) + " Escape Escape")
+        save(page)
+    assert (tmp_path / "down.json").read_text() == towers.read_text()
+    assert Plan.load(towers).target.tensors == 8
 
 
 def test_ctrl_c_in_the_terminal_ends_it_and_says_what_was_saved(page: Page, towers: Path) -> None:

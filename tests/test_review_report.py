@@ -11,17 +11,11 @@ import pytest
 from automatch.plan import Alternative, Plan, RuleRecord
 from automatch.review import write_report
 from automatch.review.answers import Answer, answered
-from review_browser import chromium, cursor, press, said, totals
+from review_browser import cursor, press, said, totals
 from review_plans import doubtful, encoder, pair, write
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture

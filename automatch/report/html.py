@@ -11,7 +11,7 @@ from html import escape
 
 from automatch.plan import Plan
 from automatch.report.folding import fold_names
-from automatch.report.groups import groups
+from automatch.report.groups import Group, groups
 from automatch.report.lines import Span, shown
 from automatch.report.listing import totals
 from automatch.tensor import Listing, Tensor, short_type
@@ -108,19 +108,19 @@ def _sections(plan: Plan) -> Iterator[str]:
         titles["ask"] = "Decided by a person"
     lines = groups(plan)
     for kind, title in titles.items():
-        found = [group for group in lines if group.kind == kind]
-        rows = []
-        for group in found:
-            pairs = [plan.pairs[i] for i in group.members] if kind != "none" else []
-            score = f"{min(pair.score for pair in pairs):.2f}" if pairs else ""
-            open_ones = kind == "ask" and any(pair.decision == "undecided" for pair in pairs)
-            rows.append(
-                _row(len(group.members), score, group.title, group.why if kind != "rule" else "", open_ones)
-            )
+        rows = [_group_row(plan, group) for group in lines if group.kind == kind]
         yield from _table(title, rows, closed=False)
     unused = fold_names((entry.source, entry.why) for entry in plan.unused)
     rows = [_row(entry.count, "", ((shown(entry.pattern), ""),), entry.why, False) for entry in unused]
     yield from _table("Not used", rows, closed=True)
+
+
+def _group_row(plan: Plan, group: Group) -> str:
+    pairs = [plan.pairs[i] for i in group.members] if group.kind in ("ask", "rule") else []
+    score = f"{min(pair.score for pair in pairs):.2f}" if pairs else ""
+    is_open = any(pair.decision == "undecided" for pair in pairs)
+    why = "" if group.kind == "rule" else group.why
+    return _row(len(group.members), score, group.title, why, is_open)
 
 
 def _row(count: int, score: str, title: Sequence[Span], why: str, is_open: bool) -> str:
@@ -152,7 +152,8 @@ def _table(title: str, rows: list[str], *, closed: bool) -> Iterator[str]:
     )
     yield (
         f"<details{'' if closed else ' open'}><summary><b>{title}</b></summary>"
-        f'<table style="margin:2px 0 8px;color:inherit;font-size:13px">{"".join(rows[:MOST])}</table>{more}</details>'
+        f'<table style="margin:2px 0 8px;color:inherit;font-size:13px">'
+        f"{''.join(rows[:MOST])}</table>{more}</details>"
     )
 
 
