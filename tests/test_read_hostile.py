@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -61,6 +62,17 @@ def index(folder: Path, *rows: tuple[bytes, bytes], header: bytes | None = HEADE
     return folder / "x"
 
 
+def test_a_checkpoint_of_a_big_endian_machine_is_read_as_tensorflow_reads_it(tmp_path: Path) -> None:
+    data = struct.pack(">2f", 1.5, -2.0)
+    value = entry()[:-4] + table.masked_crc(data).to_bytes(4, "little")
+    prefix = index(tmp_path, (b"w", value), header=HEADER + field(2, 1))
+    Path(f"{prefix}.data-00000-of-00001").write_bytes(data)
+    values = read(prefix).values
+    assert values is not None
+    assert values("w").tolist() == [1.5, -2.0]
+    assert tf.train.load_checkpoint(str(prefix)).get_tensor("w").tolist() == [1.5, -2.0]
+
+
 def refused(path: Path) -> str:
     """The one line with which a file is refused."""
     with pytest.raises(UnreadableFile) as caught:
@@ -81,6 +93,9 @@ def test_the_hand_made_index_is_right_before_it_is_made_wrong(tmp_path: Path) ->
     [
         (b"\xff\xff\xff", "ends in the middle"),
         (b"", "dtype number 0"),
+        (entry() + b"\x00\x00", "field without a number"),
+        (field(1, 1) + field(2, shape(2)) + b"\x20\x80\x28\x08\x35" + bytes(4), "without a number"),
+        (field(1, 1) + field(2, shape(2)) + b"\x20\x28\x08\x35" + bytes(4), "without a number"),
         (entry(dtype=0), "dtype number 0"),
         (entry(dtype=99), "dtype number 99"),
         (entry(dtype=101), "dtype number 101"),

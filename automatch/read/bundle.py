@@ -170,11 +170,15 @@ def _fast_entry(value: bytes, known: dict[bytes, _Kind]) -> Entry | None:
     if value[end:-4] != kind.tail or (end > cut and value[cut] != 0x20):
         return None
     offset = shift = 0
+    byte = 0 if end == cut else 128
     for byte in value[cut + 1 : end]:
         offset |= (byte & 127) << shift
         shift += 7
-        if byte < 128 and shift != 7 * (end - cut - 1):
-            return None
+        if byte < 128:
+            break
+    # One whole number, neither cut off nor followed by anything.
+    if byte > 127 or shift != 7 * max(end - cut - 1, 0):
+        return None
     return Entry(kind.dtype, kind.shape, 0, offset, kind.size, int.from_bytes(value[-4:], "little"))
 
 

@@ -59,6 +59,8 @@ def fields(data: bytes, at: int = 0, end: int | None = None) -> Iterator[Field]:
             start, at = at, at + length
         elif kind == 0:
             value, at = varint(data, at, end)
+            if tag < 8:
+                raise ValueError("a field without a number")
             yield tag, value, -1
             continue
         elif kind in (1, 5):
