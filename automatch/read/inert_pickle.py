@@ -7,12 +7,14 @@ what. The stdlib's `pickletools` decodes the instructions (https://docs.python.o
 
 from __future__ import annotations
 
+import io
 import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, BinaryIO
 
-__all__ = ["Call", "Global", "Persistent", "loads"]
+__all__ = ["Bounded", "Call", "Global", "Persistent", "loads"]
 
 # A tensor takes about 32 instructions; each leaves at most one object of about 100 bytes.
 _MOST_INSTRUCTIONS = 4_000_000
@@ -43,34 +45,41 @@ class Persistent:
     reference: Any
 
 
-class _Bounded:
-    """A file that pickletools may ask for any number of bytes: it hands out those that are there."""
+class Bounded:
+    """A file that may be asked for any number of bytes: it hands out those that are there, up to a limit."""
 
     def __init__(self, file: BinaryIO, limit: int) -> None:
         self._file, self._left = file, limit
 
     def read(self, count: int) -> bytes:
+        """At most `count` bytes."""
         data = self._file.read(max(0, min(count, self._left)))
         self._left -= len(data)
         return data
 
     def readline(self) -> bytes:
+        """A line, or what the limit leaves of it."""
         data = self._file.readline(self._left)
         self._left -= len(data)
         return data
 
 
-def loads(file: BinaryIO, limit: int) -> Any:
+def loads(file: io.BytesIO | Bounded) -> Any:
     """The tree that the pickle at the file's position describes; the file is left behind its last byte.
 
-    Raises ValueError for what is no pickle, is longer than `limit` bytes or wants a live process.
+    Raises ValueError for what is no pickle, is too long or wants what only a live process has.
     """
     machine = _Machine()
-    program = pickletools.genops(_Bounded(file, limit))  # type: ignore[arg-type]
-    for count, (opcode, arg, _) in enumerate(program):
-        if count > _MOST_INSTRUCTIONS:
-            raise ValueError(f"its pickle has more than {_MOST_INSTRUCTIONS} instructions")
-        machine.step(opcode.name, arg)
+    name = ""
+    program = pickletools.genops(file)  # type: ignore[arg-type]
+    for opcode, arg, _ in islice(program, _MOST_INSTRUCTIONS):
+        name = opcode.name
+        step = _STEPS.get(name)
+        if step is None:
+            raise ValueError(f"its pickle has the instruction {name}")
+        step(machine, arg)
+    if name != "STOP":
+        raise ValueError(f"its pickle has more than {_MOST_INSTRUCTIONS} instructions")
     return machine.pop()
 
 
@@ -81,15 +90,6 @@ class _Machine:
         self._stack: list[Any] = []
         self._below: list[list[Any]] = []
         self._memo: dict[int, Any] = {}
-
-    def step(self, name: str, arg: Any) -> None:
-        special = _STEPS.get(name)
-        if special is not None:
-            special(self, arg)
-        elif name in _PUSHED:
-            self._stack.append(arg)
-        elif name not in _IGNORED:
-            raise ValueError(f"its pickle has the instruction {name}")
 
     def push(self, thing: Any) -> None:
         self._stack.append(thing)
@@ -191,13 +191,14 @@ def _fill(entries: dict[Any, Any], things: list[Any]) -> None:
     entries.update((key, value) for key, value in pairs if isinstance(key, (str, int, bytes, float)))
 
 
-_PUSHED = {
+_PUSHED = (
     "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
     "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8",
     "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
-}  # fmt: skip
-_IGNORED = frozenset({"PROTO", "FRAME", "STOP"})
+)  # fmt: skip
 _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
+    **dict.fromkeys(_PUSHED, _Machine.push),
+    **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda *_: None),
     "NONE": lambda m, _: m.push(None),
     "NEWTRUE": lambda m, _: m.push(True),
     "NEWFALSE": lambda m, _: m.push(False),

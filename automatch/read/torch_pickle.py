@@ -57,7 +57,7 @@ def _read_archive(path: Path) -> Listing:
     if pickle is None:
         raise ValueError("it has no data.pkl")
     folder = pickle.removesuffix("data.pkl")
-    tree = inert_pickle.loads(io.BytesIO(content(path, infos[pickle], _PICKLE)), _PICKLE)
+    tree = inert_pickle.loads(io.BytesIO(content(path, infos[pickle], _PICKLE)))
     order = infos.get(f"{folder}byteorder")
     big_endian = order is not None and content(path, order, 16) == b"big"
 
@@ -68,7 +68,7 @@ def _read_archive(path: Path) -> Listing:
 
 
 def _read_legacy(path: Path, file: BinaryIO) -> Listing:
-    _version, system, tree, keys = (inert_pickle.loads(file, _PICKLE) for _ in range(4))
+    _version, system, tree, keys = (inert_pickle.loads(inert_pickle.Bounded(file, _PICKLE)) for _ in range(4))
     big_endian = isinstance(system, dict) and system.get("little_endian") is False
     sizes = {found.key: numpy_dtype(found.dtype).itemsize for found in _strided(tree)}
     places: dict[str, int] = {}
