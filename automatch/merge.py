@@ -74,10 +74,11 @@ def _gaps(pattern: Pattern) -> Iterator[tuple[Key, str, str]]:
             if not (_is_word(source) and _is_word(target)):
                 continue
             here, there = str(source[0]), str(target[0])
-            # Single names that differ in the middle have little in common, unless they are counted.
+            # Single names that differ in the middle have little in common, unless they are plain or counted.
             leaf = i == len(left) - 1 and j == len(right) - 1
             counted = len(_numbers(here)) == len(_numbers(there)) == 1
-            if leaf or counted or pattern.holes:
+            plain = not _numbers(here) and not _numbers(there)
+            if leaf or counted or plain or pattern.holes:
                 yield (left[:i] + left[i + 1 :], i, right[:j] + right[j + 1 :], j), here, there
 
 

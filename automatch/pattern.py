@@ -1,12 +1,14 @@
 r"""Rename patterns: `resnet_v1/block*/conv*/weights` becomes `encoder/block*/conv*/kernel`.
 
-*       some text without a slash or dot; the first * of one side is the first * of the other
-**      some text, slashes and dots as well
-{*-1}   what the * in this place holds, a number, less one
-{a|b}   a or b; the other side has as many words between bars, and the first of one is the first of the other
-{2}     what the second of these holds: where the order differs, or one is used twice; {2+1} adds to it,
-        {2:c|d} translates it
-\*      the character itself: *, {, }, | and \ are written so when a name has them
+    *       some text without a slash or dot
+    **      some text, slashes and dots as well
+    {*-1}   the number that stands here, less one
+    {*:03}  the number that stands here, padded with zeros to three digits
+    {a|b}   a or b; the other side has as many words between bars: the first becomes the first, and so on
+    {2}     what the second of these holds, where the order differs or one is used twice; also {2+1}, {2:c|d}
+    \*      the character itself: *, {, }, | and \ are written so when a name has them
+
+Each of the first five stands for the one in the same place of the other side, counted from the left.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ _DEEP = r"(.+)"
 _TOKEN = re.compile(
     r"\\(?P<escaped>.)"
     r"|(?P<star>\*\*?)"
-    r"|\{(?P<name>\*\*?|[0-9]+)(?P<shift>[+-][0-9]+)?\}"
+    r"|\{(?P<name>\*\*?|[0-9]+)(?P<shift>[+-][0-9]+)?(?::0(?P<width>[0-9]))?\}"
     r"|\{(?:(?P<number>[0-9]+):)?(?P<options>(?:\\.|[^{}*\\])*)\}",
     re.DOTALL,
 )
@@ -41,6 +43,7 @@ class Hole:
     """A place that takes text.
 
     number: from 1, in the order of the source. shift: what is added. deep: whether it is `**`.
+    width: the digits of a number that is padded with zeros.
     options: the words it may hold; those of the target translate those of the source one by one.
     """
 
@@ -48,6 +51,7 @@ class Hole:
     shift: int = 0
     deep: bool = False
     options: tuple[str, ...] = ()
+    width: int = 0
 
 
 Piece = str | Hole
@@ -81,6 +85,14 @@ class Pattern:
         """The target name that this pattern makes of a source name; None where it does not match."""
         return rewriter(self)(name)
 
+    def counts(self, piece: Hole) -> bool:
+        """Whether a hole of the target holds another number than the source's, or pads it otherwise."""
+        return piece.shift != 0 or piece.width != self._widths.get(piece.number, 0)
+
+    @property
+    def _widths(self) -> dict[int, int]:
+        return {piece.number: piece.width for piece in self.source if isinstance(piece, Hole)}
+
     @property
     def _options(self) -> dict[int, tuple[str, ...]]:
         return {piece.number: piece.options for piece in self.source if isinstance(piece, Hole)}
@@ -88,7 +100,7 @@ class Pattern:
     @property
     def regex(self) -> str:
         """The regular expression that matches the whole of a source name, one group a hole."""
-        shifted = {piece.number for piece in self.target if isinstance(piece, Hole) and piece.shift}
+        counted = {piece.number for piece in self.target if isinstance(piece, Hole) and self.counts(piece)}
         seen: set[int] = set()
         parts = []
         for piece in self.source:
@@ -97,7 +109,7 @@ class Pattern:
             elif piece.number in seen:
                 parts.append(f"(?:\\{piece.number})")
             else:
-                parts.append(_group(piece, piece.number in shifted))
+                parts.append(_group(piece, piece.number in counted))
                 seen.add(piece.number)
         return "".join(parts)
 
@@ -146,8 +158,11 @@ class Pattern:
         Raises:
             PlanError: the target names a hole that the source does not have.
         """
-        left = _pieces(source)
-        known = {piece.number: piece for piece in reversed(left) if isinstance(piece, Hole)}
+        known: dict[int, Hole] = {}
+        left = tuple(
+            known.setdefault(piece.number, piece) if isinstance(piece, Hole) else piece
+            for piece in _pieces(source)
+        )
         right: list[Piece] = []
         for piece in _pieces(target):
             if isinstance(piece, Hole):
@@ -166,6 +181,7 @@ def rewriter(pattern: Pattern) -> Callable[[str], str | None]:
     fullmatch = re.compile(pattern.regex, re.DOTALL).fullmatch
     holes = [piece for piece in pattern.target if isinstance(piece, Hole)]
     shape = "".join("%s" if isinstance(piece, Hole) else piece.replace("%", "%%") for piece in pattern.target)
+    counted = [pattern.counts(hole) for hole in holes]
     words = [dict(zip(pattern._options[hole.number], hole.options, strict=True)) for hole in holes]  # noqa: SLF001
 
     def rewrite(name: str) -> str | None:
@@ -173,14 +189,14 @@ def rewriter(pattern: Pattern) -> Callable[[str], str | None]:
         if found is None:
             return None
         parts: list[str] = []
-        for hole, translated in zip(holes, words, strict=True):
+        for place, (hole, translated) in enumerate(zip(holes, words, strict=True)):
             part = found[hole.number]
             if translated:
                 part = translated[part]
-            elif hole.shift:
+            elif counted[place]:
                 if int(part) + hole.shift < 0:
                     return None
-                part = str(int(part) + hole.shift)
+                part = f"{int(part) + hole.shift:0{hole.width}d}"
             parts.append(part)
         return shape % tuple(parts)
 
@@ -204,10 +220,12 @@ def _packed(pieces: Sequence[Piece], order: dict[int, int]) -> tuple[Piece, ...]
     return tuple(packed)
 
 
-def _group(piece: Hole, shifted: bool) -> str:
+def _group(piece: Hole, counted: bool) -> str:
     if piece.options:
         return "(" + "|".join(_literal(option) for option in piece.options) + ")"
-    return _NUMBER if shifted else _DEEP if piece.deep else _SHALLOW
+    if piece.width:
+        return f"([0-9]{{{piece.width}}})"
+    return _NUMBER if counted else _DEEP if piece.deep else _SHALLOW
 
 
 def _repeats(options: tuple[str, ...]) -> bool:
@@ -225,8 +243,8 @@ def _written(piece: Piece, *, in_order: bool) -> str:
         words = "|".join(_escaped(option) for option in piece.options)
         return f"{{{words}}}" if in_order else f"{{{piece.number}:{words}}}"
     name = ("**" if piece.deep else "*") if in_order else str(piece.number)
-    shift = f"{piece.shift:+d}" if piece.shift else ""
-    return name if in_order and not shift else f"{{{name}{shift}}}"
+    change = (f"{piece.shift:+d}" if piece.shift else "") + (f":0{piece.width}" if piece.width else "")
+    return name if in_order and not change else f"{{{name}{change}}}"
 
 
 def _pieces(text: str) -> tuple[Piece, ...]:
@@ -244,7 +262,8 @@ def _pieces(text: str) -> tuple[Piece, ...]:
         name = token["star"] or token["name"] or token["number"] or "*"
         count += name.startswith("*")
         number = count if name.startswith("*") else int(name)
-        pieces.append(Hole(number, int(token["shift"] or 0), name == "**", _options(token["options"])))
+        shift, width = int(token["shift"] or 0), int(token["width"] or 0)
+        pieces.append(Hole(number, shift, name == "**", _options(token["options"]), width))
     literal += text[position:]
     return (*pieces, literal) if literal else tuple(pieces)
 

@@ -25,8 +25,8 @@ from automatch.pattern import Hole, Pattern, Piece, rewriter
 
 __all__ = ["Rule", "fold"]
 
-# Numbers as they count: no leading zeros, and not so long that they are rather a hash.
-_NUMBERS = re.compile(r"(?<![0-9])(0|[1-9][0-9]{0,8})(?![0-9])")
+# Numbers as they count: not so long that they are rather a hash.
+_NUMBERS = re.compile(r"(?<![0-9])([0-9]{1,9})(?![0-9])")
 
 
 def fold(
@@ -50,7 +50,32 @@ def fold(
     return tuple(sorted(rules, key=lambda rule: (-len(rule.members), rule.members)))
 
 
-Columns = list[tuple[int, ...]]
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """One number of a name, over the members of a class.
+
+    width: 3 for numbers padded like 007, 0 for plain ones, -1 where some are padded and some are not.
+    """
+
+    texts: tuple[str, ...]
+    values: tuple[int, ...]
+    width: int
+
+    @property
+    def varies(self) -> bool:
+        return len(set(self.texts)) > 1
+
+
+Columns = list[_Column]
+
+
+def _columns(rows: Iterable[tuple[str, ...]]) -> Columns:
+    columns = []
+    for texts in zip(*rows, strict=True):
+        padded = any(text[0] == "0" and text != "0" for text in texts)
+        width = len(texts[0]) if padded and len({len(text) for text in texts}) == 1 else -padded
+        columns.append(_Column(texts, tuple(map(int, texts)), width))
+    return columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +92,8 @@ class _Member:
     """A pair of a class: its index, and the numbers of either name."""
 
     index: int
-    source: tuple[int, ...]
-    target: tuple[int, ...]
+    source: tuple[str, ...]
+    target: tuple[str, ...]
 
 
 def _classes(
@@ -82,7 +107,7 @@ def _classes(
         found = classes.get(key)
         if found is None:
             found = classes[key] = (_Shape(labels[index], tuple(left[::2]), tuple(right[::2])), [])
-        found[1].append(_Member(index, tuple(map(int, left[1::2])), tuple(map(int, right[1::2]))))
+        found[1].append(_Member(index, tuple(left[1::2]), tuple(right[1::2])))
     return classes.values()
 
 
@@ -113,12 +138,12 @@ def _templates(shape: _Shape, members: list[_Member]) -> Iterator[tuple[Pattern,
     stack = [members]
     while stack:
         chosen = stack.pop()
-        left = list(zip(*(member.source for member in chosen), strict=True))
-        right = list(zip(*(member.target for member in chosen), strict=True))
+        left = _columns(member.source for member in chosen)
+        right = _columns(member.target for member in chosen)
         bound = _bind(left, right)
         if isinstance(bound, int):
             # One source under several targets: no number of the source tells them apart.
-            stack.extend(reversed(_parted(chosen, left[bound] if bound >= 0 else range(len(chosen)))))
+            stack.extend(reversed(_parted(chosen, left[bound].texts if bound >= 0 else range(len(chosen)))))
             continue
         yield Pattern.of(_woven(shape.source, bound[0]), _woven(shape.target, bound[1])), chosen
 
@@ -128,59 +153,70 @@ def _bind(left: Columns, right: Columns) -> int | tuple[list[Piece], list[Piece]
 
     -1 stands for no column: the sources are all the same.
     """
-    varying = [i for i, column in enumerate(left) if len(set(column)) > 1]
+    varying = [i for i, column in enumerate(left) if column.varies]
     numbers: dict[int, int] = {}
-    before: list[Piece] = [str(column[0]) for column in left]
-    after: list[Piece] = [str(column[0]) for column in right]
+    widths: dict[int, int] = {}
+    before: list[Piece] = [column.texts[0] for column in left]
+    after: list[Piece] = [column.texts[0] for column in right]
     refs: dict[int, tuple[int, int]] = {}
     for j, column in enumerate(right):
-        if len(set(column)) == 1:
+        if not column.varies:
             continue
         found = _constant_shift(column, left, varying, prefer=j)
         if found is None:
             return _splitter(column, left, varying) if varying else -1
         refs[j] = found
     # Columns that are alike in every row are one hole, which stands in several places.
-    first = {i: next(k for k in varying if left[k] == left[i]) for i in varying}
+    first = {i: next(k for k in varying if left[k].texts == left[i].texts) for i in varying}
     used = {first[i] for i, _ in refs.values()}
     for i in varying:
         if first[i] not in used:
             return i
-        before[i] = Hole(numbers.setdefault(first[i], len(numbers) + 1))
+        # Padded alike on both sides is text like any other.
+        alike = all(
+            not shift and right[j].width == left[i].width
+            for j, (k, shift) in refs.items()
+            if first[k] == first[i]
+        )
+        widths[first[i]] = 0 if alike else left[i].width
+        before[i] = Hole(numbers.setdefault(first[i], len(numbers) + 1), width=widths[first[i]])
     for j, (i, shift) in refs.items():
-        after[j] = Hole(numbers[first[i]], shift)
+        width = right[j].width if shift or right[j].width != left[i].width else widths[first[i]]
+        after[j] = Hole(numbers[first[i]], shift, width=width)
     return before, after
 
 
 def _constant_shift(
-    column: tuple[int, ...], left: Columns, varying: list[int], prefer: int
+    column: _Column, left: Columns, varying: list[int], prefer: int
 ) -> tuple[int, int] | None:
     """The source column that this one equals but for a constant: (its index, the constant)."""
     found = []
     for i in varying:
-        shift = column[0] - left[i][0]
-        if all(b - a == shift for a, b in zip(left[i], column, strict=True)):
+        shift = column.values[0] - left[i].values[0]
+        if left[i].width < 0 or column.width < 0:
+            continue
+        if all(b - a == shift for a, b in zip(left[i].values, column.values, strict=True)):
             found.append((abs(shift), abs(i - prefer), i, shift))
     return min(found)[2:] if found else None
 
 
-def _splitter(column: tuple[int, ...], left: Columns, varying: list[int]) -> int:
+def _splitter(column: _Column, left: Columns, varying: list[int]) -> int:
     """The source column whose values part the rows into the fewest pieces that can be bound."""
 
     def pieces(i: int) -> tuple[int, int, int]:
-        rows: dict[int, list[int]] = defaultdict(list)
-        for row, value in enumerate(left[i]):
-            rows[value].append(row)
+        rows: dict[str, list[int]] = defaultdict(list)
+        for row, text in enumerate(left[i].texts):
+            rows[text].append(row)
         failed = sum(not _binds(column, left, varying, part) for part in rows.values())
         return (failed, len(rows), i)
 
     return min(varying, key=pieces)
 
 
-def _binds(column: tuple[int, ...], left: Columns, varying: list[int], part: list[int]) -> bool:
-    if len({column[row] for row in part}) == 1:
+def _binds(column: _Column, left: Columns, varying: list[int], part: list[int]) -> bool:
+    if len({column.texts[row] for row in part}) == 1:
         return True
-    return any(len({column[row] - left[i][row] for row in part}) == 1 for i in varying)
+    return any(len({column.values[row] - left[i].values[row] for row in part}) == 1 for i in varying)
 
 
 def _woven(texts: Sequence[str], between: Sequence[Piece]) -> list[Piece]:

@@ -38,6 +38,7 @@ def test_rules_of_real_renames_are_exact(case: str) -> None:
     ("case", "most"),
     [
         ("blog-resnet-cifar_init_to_input", 2),
+        ("t5-v1_1-base_mesh-tf1_to_hf-tf", 15),
         ("resnet50_tf-slim-v1_to_keras", 10),
         ("resnet152_tf-slim-v1_to_keras", 10),
         ("bert-base_google-tf1_to_hf-tf", 8),
@@ -70,6 +71,14 @@ def test_a_prefix_is_one_rule() -> None:
 def test_a_shifted_index_is_written_as_a_shift() -> None:
     pairs = [(f"h{i}/w", f"layer_{i - 1}/kernel") for i in range(1, 13)]
     assert texts(*pairs) == ["h*/w -> layer_{*-1}/kernel"]
+
+
+def test_padded_numbers_are_numbers() -> None:
+    pairs = [(f"block_{i:03}/w", f"block.{i}.w") for i in range(12)]
+    assert texts(*pairs) == ["block_{*:03}/w -> block.*.w"]
+    assert texts(*[(b, a) for a, b in pairs]) == ["block.*.w -> block_{*:03}/w"]
+    assert texts(*[(a, f"m/{a}") for a, _ in pairs]) == ["block_*/w -> m/block_*/w"]
+    assert texts(*[(f"v{i:02}/a", f"w{i + 1:02}/b") for i in range(12)]) == ["v{*:02}/a -> w{*+1:02}/b"]
 
 
 def test_indices_in_another_order_are_told_apart() -> None:
@@ -118,6 +127,11 @@ def test_pairs_of_different_labels_share_no_rule() -> None:
         ("{a|b}/*", "{2}/{1:c|d}", "a/1", "1/c"),
         ("b*/c{1}/w", "*/w", "b2/c2/w", "2/w"),
         ("b*/c{1}/w", "*/w", "b2/c3/w", None),
+        ("b_{*:03}/w", "b.*.w", "b_012/w", "b.12.w"),
+        ("b_{*:03}/w", "b.{*+1}.w", "b_009/w", "b.10.w"),
+        ("b_{*:03}/w", "b.*.w", "b_12/w", None),
+        ("b.*/w", "b_{*-1:02}/w", "b.10/w", "b_09/w"),
+        ("{*:02}/{*:03}", "{2}/{1:04}", "07/008", "8/0007"),
         ("**/w", "**/v", "a/b/w", "a/b/v"),
         ("*/w", "*/v", "a/b/w", None),
         ("a\\*/w", "b\\{\\}/w", "a*/w", "b{}/w"),
@@ -139,7 +153,9 @@ def test_a_pattern_that_drops_text_has_no_way_back() -> None:
     assert Pattern.parse("{a|b}/w", "{c|c}/w").inverse() is None
 
 
-STEPS = st.sampled_from(["enc", "layer_1", "layer_2", "l3", "w", "b", "gamma", "a.b", "x*", "07", "{q}"])
+STEPS = st.sampled_from(
+    ["enc", "layer_1", "layer_2", "l3", "w", "b", "gamma", "a.b", "x*", "07", "008", "{q}"]
+)
 NAMES = st.lists(STEPS, min_size=1, max_size=4).map("/".join)
 
 
@@ -154,7 +170,12 @@ def test_any_folding_is_exact(pairs: list[tuple[str, str]], sources: set[str], t
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 3), st.integers(-2, 3), st.sampled_from(["a/{}/w", "h{}.w", "x_{}"]), st.data())
+@given(
+    st.integers(0, 3),
+    st.integers(-2, 3),
+    st.sampled_from(["a/{}/w", "h{}.w", "x_{}", "p_{:02}/w"]),
+    st.data(),
+)
 def test_any_folding_of_indices_is_exact(start: int, shift: int, form: str, data: st.DataObject) -> None:
     count = data.draw(st.integers(1, 12))
     left = data.draw(st.sets(st.integers(0, 11), max_size=3))

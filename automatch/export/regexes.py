@@ -84,7 +84,7 @@ def _settled(piece: Piece, words: dict[int, str]) -> Piece:
 
 def _replacement(pattern: Pattern) -> str:
     r"""`r"h\1/kernel"`, or a function where a number shifts: `lambda m: f"h{int(m[1]) - 1}/kernel"`."""
-    if not any(isinstance(piece, Hole) and piece.shift for piece in pattern.target):
+    if not any(isinstance(piece, Hole) and pattern.counts(piece) for piece in pattern.target):
         parts = [
             f"\\g<{piece.number}>" if isinstance(piece, Hole) else piece.replace("\\", "\\\\")
             for piece in pattern.target
@@ -95,8 +95,10 @@ def _replacement(pattern: Pattern) -> str:
         if isinstance(piece, str):
             parts.append(literal(piece)[1:-1].replace("{", "{{").replace("}", "}}"))
         else:
-            shift = f" {'+' if piece.shift > 0 else '-'} {abs(piece.shift)}"
-            parts.append(f"{{int(m[{piece.number}]){shift}}}" if piece.shift else f"{{m[{piece.number}]}}")
+            shift = f" {'+' if piece.shift > 0 else '-'} {abs(piece.shift)}" if piece.shift else ""
+            form = f":0{piece.width}d" if piece.width else ""
+            counted = f"{{int(m[{piece.number}]){shift}{form}}}"
+            parts.append(counted if pattern.counts(piece) else f"{{m[{piece.number}]}}")
     return 'lambda m: f"' + "".join(parts) + '"'
 
 

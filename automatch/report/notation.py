@@ -10,7 +10,7 @@ from automatch.report.lines import Span, shown
 
 __all__ = ["notation", "renamed"]
 
-_WORDS = re.compile(r"\([^()]*\)|\*\*?[0-9]*(?:[+-][0-9]+)?|[A-Za-z]+|[0-9]+|.", re.DOTALL)
+_WORDS = re.compile(r"\([^()]*\)|\*\*?[0-9]*(?:[+-][0-9]+)?(?::0[0-9])?|[A-Za-z]+|[0-9]+|.", re.DOTALL)
 
 
 def notation(source: str, target: str) -> tuple[Span, ...]:
@@ -30,9 +30,10 @@ def _text(pieces: Sequence[Piece], straight: bool) -> str:
             parts.append("(" + "|".join(piece.options) + ")")
         else:
             number = "" if straight else str(piece.number)
-            parts.append(
-                ("**" if piece.deep else "*") + number + (f"{piece.shift:+d}" if piece.shift else "")
+            change = (f"{piece.shift:+d}" if piece.shift else "") + (
+                f":0{piece.width}" if piece.width else ""
             )
+            parts.append(("**" if piece.deep else "*") + number + change)
     return "".join(parts)
 
 
