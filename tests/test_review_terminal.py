@@ -74,6 +74,15 @@ def test_taking_what_another_has_asks_and_swaps_the_whole_group(two: Path) -> No
     }  # fmt: skip
 
 
+def test_an_alternative_that_few_of_a_group_have_waits_for_the_split(tmp_path: Path) -> None:
+    others = {0: [("s/x", "")], 1: [], 2: []}
+    pairs = [doubtful(f"s/a/{i}", f"t/a/{i}", (3,), "q", *others[i]) for i in range(3)]
+    path = write(tmp_path, pairs, unused=[("s/x", (3,))])
+    plan, text = answer(path, "1", "s", "1", "q")
+    assert "There is no alternative 1." in text
+    assert decisions(plan) == {"t/a/0": ("s/x", "accept")}
+
+
 def test_taking_without_a_swap_leaves_the_other_without(two: Path) -> None:
     plan, _ = answer(two, "J", "1", "n", "q")
     assert sorted(entry.target for entry in plan.unmatched) == ["t/b/1", "t/b/2"]

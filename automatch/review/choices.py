@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 
@@ -33,10 +33,11 @@ class Way:
         return pattern(self.sources.values())
 
 
-def ways(pairs: Iterable[Pair], now: Mapping[str, str | None], most: int = 9) -> list[Way]:
+def ways(pairs: Collection[Pair], now: Mapping[str, str | None], most: int = 9) -> list[Way]:
     """The other answers, those that fit most pairs first.
 
     The same change of name is one answer: what takes `shortcut` for `conv3` in block 1 takes it in block 2.
+    What fits less than half of the pairs is no answer to their question; split, each pair has its own.
     now: target -> the source it has at present.
     """
     found: dict[object, Way] = {}
@@ -49,7 +50,8 @@ def ways(pairs: Iterable[Pair], now: Mapping[str, str | None], most: int = 9) ->
             if pair.target not in way.sources:
                 way.sources[pair.target] = other.source
                 way.scores.append(other.score)
-    return sorted(found.values(), key=lambda way: (-len(way.sources), -way.score))[:most]
+    fitting = [way for way in found.values() if 2 * len(way.sources) >= len(pairs)]
+    return sorted(fitting, key=lambda way: (-len(way.sources), -way.score))[:most]
 
 
 def _change(before: str, after: str) -> object:

@@ -165,7 +165,8 @@ class _Dialogue:
         if not any(self._open(self.state, question) for question in self.state.questions):
             return "nothing is left to decide [q,u,J,K,r,?]? "
         what = "load this one" if len(pairs) == 1 else f"load these {len(pairs)}"
-        numbers = [str(i + 1) for i in range(len(ways(pairs, self.state.now)))]
+        count = len(ways(pairs, self.state.now))
+        numbers = [] if not count else ["1"] if count == 1 else [f"1-{count}"]
         split = ["s"] if len(pairs) > 1 else []
         return f"{what} [{','.join(['y', 'n', *numbers, *split, *'ujkJK/rwq?'])}]? "
 

@@ -152,7 +152,9 @@ class Model {
         way.sum += entry.score;
         way.names.push(entry.source);
       }
+    // What fits less than half of them is no answer to their question; split, each has its own.
     return [...found.values()]
+      .filter((way) => 2 * way.choice.size >= targets.length)
       .map((way) => ({ choice: way.choice, score: way.sum / way.choice.size, name: alikeNames(way.names) }))
       .sort((a, b) => b.choice.size - a.choice.size || b.score - a.score).slice(0, 9);
   }
