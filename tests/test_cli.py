@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -328,6 +329,33 @@ def test_colours_obey_the_option_and_the_environment(waiting: Path) -> None:
     assert "\x1b[" in command("show", "p.json", "--color", "always", env=environment).stdout
     loud = command("show", "p.json", "--color", "always", env=environment | {"NO_COLOR": "1"})
     assert "\x1b[" in loud.stdout
+
+
+def test_a_terminal_of_plain_letters_gets_escapes(waiting: Path) -> None:
+    plain = command("show", "p.json", "x/*", "y/w", env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert (plain.returncode, plain.stderr) == (0, "")
+    run_plan = Plan.load("p.json")
+    rule = next(entry.rule for entry in run_plan.pairs if entry.target == "x/w")
+    assert (
+        command("show", "p.json", f"#{rule}", env=os.environ | {"PYTHONIOENCODING": "ascii"}).returncode == 0
+    )
+
+
+def test_a_killed_suggest_leaves_the_old_plan_or_the_new_one(folder: Path) -> None:
+    line = [sys.executable, "-m", "automatch", "suggest", NAME, NAME, "-q", "-o", "p.json"]
+    subprocess.run(line, capture_output=True, check=True)
+    whole = {Path("p.json").read_bytes()}
+    subprocess.run([*line, "--exclude", "logit/*"], capture_output=True, check=True)
+    whole.add(Path("p.json").read_bytes())
+    for step in range(12):
+        running = subprocess.Popen(
+            [*line, "--exclude", "logit/*"][: None if step % 2 else -2], stdout=subprocess.DEVNULL
+        )
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.wait(0.05 + 0.03 * step)
+        running.kill()
+        running.wait()
+        assert Path("p.json").read_bytes() in whole
 
 
 def test_a_bar_shows_what_takes_long_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ direction of writing or hide is written as an escape, and nothing in them is tak
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -58,6 +59,9 @@ def write(lines: Iterable[Line], *, color: bool | None = None, file: IO[str] | N
     color: True for colours in any case, False for none, None for what the terminal can do.
     """
     out = file or sys.stdout
+    if isinstance(out, io.TextIOWrapper):
+        # A terminal that knows no ✓ gets \u2713, and not an error in the middle of a report.
+        out.reconfigure(errors="backslashreplace")
     if not color and not out.isatty():
         for start in _chunks(lines):
             out.write(as_text(start))
