@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from automatch.names import Atom, Name, parse
-from automatch.tensor import Listing, Tensor
+from automatch.shapes import is_vector
+from automatch.tensor import Dataflow, Listing, Tensor
 from automatch.vocabulary import concepts, meaning, role_of
 
-__all__ = ["Features", "Scope", "describe"]
+__all__ = ["Features", "Path", "Scope", "describe"]
 
 Path = tuple[Atom, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A run of atoms from the start of names, with the variables below it (indices into Features)."""
+    """A run of atoms from the start of names, and the variables below it by index, in order."""
 
     path: Path
     members: tuple[int, ...]
@@ -26,12 +26,15 @@ class Scope:
 
 @dataclass(frozen=True)
 class Features:
-    """What is known of each variable of one side, by index.
+    """What is known of each variable of one side; every sequence but `scopes` goes by the variable's index.
 
-    variables: index into the listing, for each variable that is described.
-    roles: `kernel`, `bias`, `scale`, `offset`, `mean`, `variance`, `embedding`, `step`, or ''.
+    variables: index into the listing.
+    roles: `kernel`, `bias`, `scale`, `offset`, `mean`, `variance`, `embedding`, `step`, … or ''.
     words: concepts of the name's words, less the one that gave the role.
-    scopes: every scope with at least one variable, the variables' own names included.
+    sizes: number of elements, -1 where unknown. vectors: whether all values lie along one axis.
+    parents: atoms of the scope that holds the variable.
+    scopes: every scope, the variables' own names included.
+    creation: whether the order of the variables means something.
     """
 
     tensors: tuple[Tensor, ...]
@@ -39,9 +42,12 @@ class Features:
     names: tuple[Name, ...]
     roles: tuple[str, ...]
     words: tuple[tuple[str, ...], ...]
+    sizes: tuple[int, ...]
+    vectors: tuple[bool, ...]
+    parents: tuple[Path, ...]
     scopes: tuple[Scope, ...]
     creation: bool
-    torch: bool
+    framework: str
 
     def __len__(self) -> int:
         return len(self.tensors)
@@ -52,16 +58,18 @@ def describe(listing: Listing, variables: Sequence[int]) -> Features:
     tensors = tuple(listing.tensors[i] for i in variables)
     names = tuple(parse(tensor.full_name or tensor.name) for tensor in tensors)
     roles = _roles(tensors, names)
-    words = tuple(_words(name, role) for name, role in zip(names, roles, strict=True))
     return Features(
-        tensors,
-        tuple(variables),
-        names,
-        roles,
-        words,
-        _scopes(names),
-        listing.order == "creation",
-        listing.framework.startswith("torch"),
+        tensors=tensors,
+        variables=tuple(variables),
+        names=names,
+        roles=roles,
+        words=tuple(_words(name, role) for name, role in zip(names, roles, strict=True)),
+        sizes=tuple(-1 if tensor.size is None else tensor.size for tensor in tensors),
+        vectors=tuple(is_vector(tensor.shape) for tensor in tensors),
+        parents=tuple(name.atoms[: name.leaf] for name in names),
+        scopes=_scopes(names),
+        creation=listing.order == "creation",
+        framework=listing.framework,
     )
 
 
@@ -73,60 +81,78 @@ def _scopes(names: Sequence[Name]) -> tuple[Scope, ...]:
     return tuple(Scope(path, tuple(below)) for path, below in members.items())
 
 
-def _last_word(name: Name) -> tuple[int, str]:
-    for i in range(len(name.atoms) - 1, name.leaf - 1, -1):
-        atom = name.atoms[i]
-        if isinstance(atom, str):
-            return i, atom
-    return -1, ""
-
-
 def _roles(tensors: Sequence[Tensor], names: Sequence[Name]) -> tuple[str, ...]:
-    """Role of each variable from its leaf word, its rank and its siblings."""
+    """The role of each variable from its last word, its rank and its siblings; else from what the graph does with it."""
     roles = [_role(tensor, name) for tensor, name in zip(tensors, names, strict=True)]
-    # A bias beside a one-dimensional weight of the same shape belongs to a normalisation.
     siblings: dict[Path, list[int]] = defaultdict(list)
     for i, name in enumerate(names):
         siblings[name.atoms[: name.leaf]].append(i)
     for group in siblings.values():
-        scales = {tensors[i].shape for i in group if roles[i] == "scale"}
-        means = {tensors[i].shape for i in group if roles[i] == "mean"}
+        # A bias beside a one-dimensional weight of its shape belongs to a normalisation.
+        norms = {tensors[i].shape for i in group if roles[i] in ("scale", "mean")}
         for i in group:
-            if roles[i] == "bias" and tensors[i].shape in scales | means:
+            if roles[i] == "bias" and tensors[i].shape in norms:
                 roles[i] = "offset"
-    return tuple(roles)
+    return tuple(role or _used_as(tensor.dataflow) for role, tensor in zip(roles, tensors, strict=True))
+
+
+def _last_word(name: Name) -> tuple[int, str]:
+    """Place and text of the last word of a name's last component; (-1, '') where it has none."""
+    for place in range(len(name.atoms) - 1, name.leaf - 1, -1):
+        atom = name.atoms[place]
+        if isinstance(atom, str):
+            return place, atom
+    return -1, ""
 
 
 def _role(tensor: Tensor, name: Name) -> str:
-    _, word = _last_word(name)
-    role = role_of(word) or ""
-    rank = sum(axis > 1 for axis in tensor.shape or ())
+    role = role_of(_last_word(name)[1]) or ""
+    rank = len(tensor.shape or ())
     if role == "kernel":
-        if rank < 2 and len(tensor.shape or ()) == 1:
+        if rank == 1:
             return "scale"
-        owner = [c for atom in name.words[:-1][-2:] for c in concepts(atom)]
-        if "embedding" in owner[-2:] and len(tensor.shape or ()) == 2:
+        owner = [concept for word in name.words[-3:-1] for concept in concepts(word)]
+        if rank == 2 and "embedding" in owner[-2:]:
             return "embedding"
-    if role == "embedding" and rank < 2:
+    if role == "embedding" and is_vector(tensor.shape):
         return ""
     return role
 
 
+# What an op does with its inputs, where that settles a variable's role.
+_CONSUMER_ROLES = {
+    "BiasAdd:1": "bias",
+    "Conv2D:1": "kernel",
+    "DepthwiseConv2dNative:1": "kernel",
+    "MatMul:1": "kernel",
+    "GatherV2:0": "embedding",
+    "ResourceGather:0": "embedding",
+    **{
+        f"FusedBatchNorm{version}:{place}": role
+        for version in ("", "V2", "V3")
+        for place, role in enumerate(("scale", "offset", "mean", "variance"), start=1)
+    },
+}
+
+
+def _used_as(dataflow: Dataflow | None) -> str:
+    """The role that a variable's readers give it; '' where they say nothing or contradict each other."""
+    consumers = () if dataflow is None else dataflow.consumers
+    counts = Counter(_CONSUMER_ROLES[consumer] for consumer in consumers if consumer in _CONSUMER_ROLES)
+    return next(iter(counts)) if len(counts) == 1 else ""
+
+
 def _words(name: Name, role: str) -> tuple[str, ...]:
-    position, word = _last_word(name)
-    plain = bool(role) and role_of(word) is not None
+    """The concepts of a name, each once, without the last word where it did nothing but give the role."""
+    place, last = _last_word(name)
+    spoken_for = bool(role) and role_of(last) is not None and role != "embedding"
     found: dict[str, None] = {}
     run: list[str] = []
     for i, atom in enumerate(name.atoms):
-        if isinstance(atom, int) or (plain and i == position and role != "embedding"):
+        if isinstance(atom, int) or (spoken_for and i == place):
             found.update(dict.fromkeys(meaning(run)))
             run = []
         else:
             run.append(atom)
     found.update(dict.fromkeys(meaning(run)))
     return tuple(found)
-
-
-def stable_hash(text: str) -> int:
-    """64 bits that depend on the text alone, in every process."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")

@@ -1,11 +1,25 @@
-"""Two listings in, a matching out."""
+"""Two listings in, a matching out: the matcher's whole story.
+
+    listing ─ slots set aside ─> describe ─> score ⇄ assign (solve) ─> transforms, confidence ─> pairs
+                    └── followed kind to kind, with copies of what is matched, at the end ──┘
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
+from automatch.describe import Features, describe
+from automatch.explain import doubts, evidence, runners_up
+from automatch.confidence import probability, standings
+from automatch.follow import copies, followers
 from automatch.matching import Match, Matching
+from automatch.reasons import unmatched, unused
+from automatch.score import Scores
+from automatch.slots import Satellite, satellites
+from automatch.solve import Solution, solve
 from automatch.tensor import Listing
+from automatch.transforms import choose
 
 __all__ = ["match"]
 
@@ -24,17 +38,114 @@ def match(
     forbidden: (target name, source name) pairs that a person has refused.
     use_ema: take moving averages as the source of the variables they shadow.
     """
-    by_name = {tensor.name: index for index, tensor in enumerate(source.tensors)}
-    matches = []
-    unmatched = {}
-    taken = set()
-    for row, wanted in enumerate(target.tensors):
-        name = (fixed or {}).get(wanted.name, wanted.name)
-        column = by_name.get(name)
-        if column is None or source.tensors[column].shape != wanted.shape:
-            unmatched[row] = "no tensor of this name and shape"
-            continue
-        taken.add(column)
-        matches.append(Match(row, column, "identity", 1.0, 1.0, evidence=(("name", 1.0),)))
-    unused = {i: "no target takes it" for i in range(len(source)) if i not in taken}
-    return Matching(tuple(matches), unmatched, unused)
+    place_t = {tensor.name: i for i, tensor in enumerate(target.tensors)}
+    place_s = {tensor.name: i for i, tensor in enumerate(source.tensors)}
+    decided = {place_t[t]: place_s[s] for t, s in (fixed or {}).items()}
+    refused = {(place_t[t], place_s[s]) for t, s in forbidden if t in place_t and s in place_s}
+    aside_t, aside_s = satellites(target), satellites(source)
+    for t, s in decided.items():
+        aside_t.pop(t, None)
+        aside_s.pop(s, None)
+    found = _variables(source, target, aside_s, aside_t, decided, refused)
+    found |= _satellites(found, aside_s, aside_t, source, target, refused)
+    if use_ema:
+        found = _averaged(found, aside_s, aside_t, source)
+    matches = tuple(found[t] for t in sorted(found))
+    taken = {match.source for match in matches}
+    return Matching(
+        matches,
+        unmatched(target, source, found, aside_t),
+        unused(source, target, taken, aside_s),
+    )
+
+
+def _variables(
+    source: Listing,
+    target: Listing,
+    aside_s: Mapping[int, Satellite],
+    aside_t: Mapping[int, Satellite],
+    decided: Mapping[int, int],
+    refused: Collection[tuple[int, int]],
+) -> dict[int, Match]:
+    """The pairs of variables that are nobody's slot, by target index."""
+    given = describe(source, [i for i in range(len(source)) if i not in aside_s])
+    wanted = describe(target, [i for i in range(len(target)) if i not in aside_t])
+    if not len(given) or not len(wanted):
+        return {}
+    first = _solved(wanted, given, decided, refused)
+    twins = copies(wanted, {pair.target: pair.source for pair in first.pairs})
+    if twins:
+        originals = [i for i in range(len(wanted)) if i not in twins]
+        wanted_once = describe(target, [wanted.variables[i] for i in originals])
+        first = _solved(wanted_once, given, decided, refused)
+        found = _matches(first, wanted_once, given)
+        for copy, original in twins.items():
+            base = found.get(wanted.variables[original])
+            if base is not None and wanted.variables[copy] not in decided:
+                found[wanted.variables[copy]] = replace(base, target=wanted.variables[copy])
+        return found
+    return _matches(first, wanted, given)
+
+
+def _solved(
+    wanted: Features, given: Features, decided: Mapping[int, int], refused: Collection[tuple[int, int]]
+) -> Solution:
+    scores = Scores(wanted, given)
+    row = {listed: i for i, listed in enumerate(wanted.variables)}
+    column = {listed: i for i, listed in enumerate(given.variables)}
+    scores.decide(
+        {row[t]: column[s] for t, s in decided.items() if t in row},
+        {(row[t], column[s]) for t, s in refused if t in row and s in column},
+    )
+    return solve(scores)
+
+
+def _matches(solution: Solution, wanted: Features, given: Features) -> dict[int, Match]:
+    chosen = choose(wanted, given, [(pair.target, pair.source) for pair in solution.pairs])
+    standing = standings(solution, chosen)
+    found = {}
+    for place, pair in enumerate(solution.pairs):
+        score = probability(standing[place])
+        if score > 0.9 and wanted.names[pair.target].text == given.names[pair.source].text:
+            score = 1.0
+        others = runners_up(solution, pair, score)
+        found[wanted.variables[pair.target]] = Match(
+            target=wanted.variables[pair.target],
+            source=given.variables[pair.source],
+            transform=chosen[pair.target].text,
+            score=score,
+            margin=score - max((other.score for other in others), default=0.0),
+            evidence=evidence(solution, pair, score),
+            runners_up=tuple(replace(other, source=given.variables[other.source]) for other in others),
+            **doubts(solution, place, standing[place], score),
+        )
+    return found
+
+
+def _satellites(
+    found: Mapping[int, Match],
+    aside_s: Mapping[int, Satellite],
+    aside_t: Mapping[int, Satellite],
+    source: Listing,
+    target: Listing,
+    refused: Collection[tuple[int, int]],
+) -> dict[int, Match]:
+    """Slots follow their variables, kind to kind; an optimizer's own numbers go by their last word."""
+    base = {t: match.source for t, match in found.items()}
+    pairs = {}
+    for t, s in followers(aside_t, aside_s, base).items():
+        owner = aside_t[t].base
+        if owner is not None and (t, s) not in refused and source.tensors[s].size == target.tensors[t].size:
+            pairs[t] = replace(found[owner], target=t, source=s, runners_up=())
+    return pairs
+
+
+def _averaged(
+    found: dict[int, Match], aside_s: Mapping[int, Satellite], aside_t: Mapping[int, Satellite], source: Listing
+) -> dict[int, Match]:
+    """The same pairs with the moving average of each source, where there is one."""
+    average = {it.base: i for i, it in aside_s.items() if it.kind == "ema"}
+    return {
+        t: match if t in aside_t or match.source not in average else replace(match, source=average[match.source])
+        for t, match in found.items()
+    }

@@ -41,6 +41,26 @@ class Name:
     leaf: int
 
     @cached_property
+    def runs(self) -> tuple[tuple[Atom, ...], ...]:
+        """The atoms in runs: words that stand together within a component, and numbers one by one."""
+        runs: list[tuple[Atom, ...]] = []
+        for atoms in map(_atoms, self.components):
+            run: list[Atom] = []
+            for atom in atoms:
+                if isinstance(atom, int):
+                    runs.extend([tuple(run), (atom,)] if run else [(atom,)])
+                    run = []
+                else:
+                    run.append(atom)
+            if run:
+                runs.append(tuple(run))
+        return tuple(runs)
+
+    def first_word(self, component: int) -> str:
+        """The first word of a component; '' where it has none."""
+        return next((atom for atom in _atoms(self.components[component]) if isinstance(atom, str)), "")
+
+    @cached_property
     def words(self) -> tuple[str, ...]:
         """The atoms that are no numbers."""
         return tuple(atom for atom in self.atoms if isinstance(atom, str))

@@ -15,6 +15,8 @@ _SUFFIX = re.compile(r"(/\.ATTRIBUTES/VARIABLE_VALUE|:\d+)$")
 _OBJECT_SLOT = re.compile(r"^(?P<base>.+)/\.OPTIMIZER_SLOT/[^/]+/(?P<kind>[^/]+)$")
 _REPLICA = re.compile(r"/(replica_\d+)$")
 
+_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+
 # Words that say "slot" wherever they end a name, even if the variable itself is not in the file; the
 # others (`m`, `linear`, …) could be a variable's own name.
 _SURE = re.compile(
@@ -42,6 +44,9 @@ def satellites(listing: Listing) -> dict[int, Satellite]:
     by_full = {t.full_name: i for i, t in enumerate(listing.tensors) if t.full_name}
     found: dict[int, Satellite] = {}
     for i, tensor in enumerate(listing.tensors):
+        if tensor.name == _OBJECT_GRAPH:
+            found[i] = Satellite(None, "object graph")
+            continue
         satellite = _known(tensor, index, by_full) or _by_name(tensor, index, listing)
         if satellite is not None and satellite.base != i:
             found[i] = satellite

@@ -6,8 +6,12 @@ import tomllib
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 
-__all__ = ["concepts", "meaning", "role_of", "slot_kind", "slot_words"]
+__all__ = ["concepts", "meaning", "role_of", "slot_kind", "slot_words", "usual_place"]
+
+
+_NOWHERE = 1e9
 
 
 @cache
@@ -76,6 +80,39 @@ def role_of(word: str) -> str | None:
     ('bias', None)
     """
     return _roles().get(word)
+
+
+@cache
+def _places() -> dict[str, float]:
+    """A place for each word of the `order` lists that respects them all."""
+    from graphlib import TopologicalSorter
+
+    before: dict[str, set[str]] = {}
+    for words in _data()["order"].values():
+        for first, second in pairwise(words):
+            before.setdefault(first, set())
+            before.setdefault(second, set()).add(first)
+    sorter = TopologicalSorter(before)
+    sorter.prepare()
+    places: dict[str, float] = {}
+    while sorter.is_active():
+        for word in sorted(sorter.get_ready()):
+            places[word] = float(len(places))
+            sorter.done(word)
+    return places
+
+
+@cache
+def usual_place(run: tuple[str, ...]) -> tuple[float, ...]:
+    """A sort key for a run of words by the order in which codebases create what they stand for.
+
+    >>> usual_place(("query",)) < usual_place(("key",)) < usual_place(("value",))
+    True
+    """
+    places = _places()
+    role = role_of(run[0]) if len(run) == 1 else None
+    words = [role] if role else meaning(run)
+    return tuple(places.get(word, _NOWHERE) for word in words)
 
 
 def slot_kind(spelling: str) -> str:

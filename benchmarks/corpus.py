@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,7 @@ def cases(folder: Path | None = None, only: Iterable[str] = ()) -> Iterator[Case
         if words and not any(word in name for word in words):
             continue
         data = json.loads(gzip.decompress(path.read_bytes()))
-        yield Case(name, data["family"], data, folder)
+        yield Case(name, re.split(r"[-_ ]", data["family"])[0], data, folder)
 
 
 def score(case: Case, accepted: Accepted) -> Outcome:

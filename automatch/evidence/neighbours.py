@@ -1,0 +1,103 @@
+"""What settled pairs say of their neighbours: variables of scopes that correspond go together.
+
+Scopes correspond where each is the other's best (Dice coefficient over settled pairs). The smallest pair of
+corresponding scopes that a pair of variables lies in decides.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from automatch.describe import Features
+
+__all__ = ["Neighbours"]
+
+Matrix = npt.NDArray[np.float32]
+Members = tuple[int, ...]
+
+_FLOOR = 0.2
+_HALF = 0.5
+# A kernel with its bias and the four variables of a normalisation; more is no unit.
+_UNIT = 6
+
+
+class Neighbours:
+    """Groups of variables on both sides: scopes, and layers that creation order shows."""
+
+    def __init__(self, target: Features, source: Features) -> None:
+        self._shape = len(target), len(source)
+        self._groups_t, self._groups_s = _groups(target), _groups(source)
+        self._of_t, self._of_s = _index(self._groups_t, len(target)), _index(self._groups_s, len(source))
+
+    def weights(self, settled: Iterable[tuple[int, int]]) -> Matrix:
+        """Weights from the groups that the settled (target, source) pairs show to correspond."""
+        weights = np.zeros(self._shape, np.float32)
+        largest = max(self._shape)
+        for share, rows, columns in self._corresponding(settled):
+            weight = share * math.log(largest / max(len(rows), len(columns)))
+            if weight > _FLOOR:
+                block = np.ix_(rows, columns)
+                weights[block] = np.maximum(weights[block], weight)
+        return weights
+
+    def _corresponding(self, settled: Iterable[tuple[int, int]]) -> Iterator[tuple[float, Members, Members]]:
+        in_t: Counter[int] = Counter()
+        in_s: Counter[int] = Counter()
+        both: Counter[tuple[int, int]] = Counter()
+        for t, s in settled:
+            here, there = self._of_t[t], self._of_s[s]
+            in_t.update(here)
+            in_s.update(there)
+            both.update((a, b) for a in here for b in there)
+        share = {(a, b): 2 * count / (in_t[a] + in_s[b]) for (a, b), count in both.items()}
+        best_t: dict[int, float] = {}
+        best_s: dict[int, float] = {}
+        for (a, b), value in share.items():
+            best_t[a] = max(best_t.get(a, 0.0), value)
+            best_s[b] = max(best_s.get(b, 0.0), value)
+        for (a, b), value in share.items():
+            if value >= _HALF and value >= best_t[a] and value >= best_s[b]:
+                yield value, self._groups_t[a], self._groups_s[b]
+
+
+def _groups(side: Features) -> list[Members]:
+    scopes = {scope.members: None for scope in side.scopes if 1 < len(scope.members) < len(side)}
+    units = dict.fromkeys(_units(side)) if side.creation else {}
+    return [*scopes, *units]
+
+
+def _units(side: Features) -> Iterator[Members]:
+    """Each kernel with the batch normalisation created right after it.
+
+    Only these: before a kernel stands, in some codebases, the layer normalisation that belongs to the next.
+    """
+    unit: list[int] = []
+    for i in [*range(len(side)), -1]:
+        if i < 0 or not side.vectors[i]:
+            if unit:
+                yield from _unit(side, unit)
+            unit = [i]
+        elif unit:
+            unit.append(i)
+
+
+def _unit(side: Features, unit: list[int]) -> Iterator[Members]:
+    shape = side.tensors[unit[0]].shape or ()
+    outputs = {*shape[-2:], *shape[:1]}
+    vectors = [i for i in unit[1:] if side.sizes[i] in outputs]
+    of_one_size = len({side.sizes[i] for i in vectors}) == 1
+    if of_one_size and len(vectors) <= _UNIT and any(side.roles[i] == "mean" for i in vectors):
+        yield (unit[0], *vectors)
+
+
+def _index(groups: list[Members], count: int) -> list[list[int]]:
+    index: list[list[int]] = [[] for _ in range(count)]
+    for place, members in enumerate(groups):
+        for i in members:
+            index[i].append(place)
+    return index

@@ -1,0 +1,233 @@
+"""What the order of variables says, where both orders mean something.
+
+Kernels are aligned with kernels and normalisations with normalisations: two sequences of sizes, gap by gap
+(longest common subsequence). A pair is worth as much as the best alignment through it comes to the best of
+all, so that what can be aligned in two ways is not decided here.
+
+Creation order is taken as it is. A side that is sorted by name is put in the order of its numbers; its words
+stand as their counterparts do on the other side as far as these are settled, else as codebases usually
+create them (query before key before value), else nowhere: evidence is spread over words without a place.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from automatch.describe import Features, Path
+from automatch.evidence.sequences import align, on_paths
+from automatch.names import Name
+from automatch.vocabulary import usual_place
+
+__all__ = ["Order"]
+
+Matrix = npt.NDArray[np.float32]
+Channel = Literal["kernels", "vectors"]
+Label = tuple[Channel, int]
+Pairs = Sequence[tuple[int, int]]
+
+_WEIGHT = 1.5
+# Of the items that could be aligned, as many as this must be for the orders to count at all; the weight
+# rises from nothing at _FAIR to all at 1.
+_COMPARABLE, _FAIR = 0.75, 0.85
+# Sequences that fit as well backwards show little, unless they fit entirely.
+_BACKWARDS, _ENTIRELY = 0.1, 0.95
+_NAMES = 0.3
+_CREATION = 0.05
+_CELLS = 4_000_000
+_NOWHERE = (1e9,)
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A kernel with the vectors of its scope, or a run of vectors of one scope and size."""
+
+    label: Label
+    members: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Hypothesis:
+    """Two sequences of items taken to be in the same order; `quality` is the share that can be aligned."""
+
+    quality: float
+    created: int
+    target: list[_Item]
+    source: list[_Item]
+    same: npt.NDArray[np.bool_]
+    spread_t: list[list[int]]
+    spread_s: list[list[int]]
+
+
+class Order:
+    """The orders of both sides; `found` tells what the last weights rest on."""
+
+    def __init__(self, target: Features, source: Features) -> None:
+        self._target, self._source = target, source
+        self._shared = set(target.sizes) & set(source.sizes)
+
+    def weights(self, agreement: Matrix, settled: Pairs) -> Matrix:
+        """Weights from 0 to 1.5. `agreement` (0 to 1, of the names) breaks ties between alignments."""
+        weights = np.zeros((len(self._target), len(self._source)), np.float32)
+        if not self._shared:
+            return weights
+        hypotheses = list(self._hypotheses(settled))
+        for channel in ("kernels", "vectors"):
+            here = [h for h in hypotheses if h.target[0].label[0] == channel]
+            if here:
+                best = max(here, key=lambda h: h.quality + _CREATION * h.created)
+                _weigh(best, agreement, weights)
+        return weights
+
+    def _hypotheses(self, settled: Pairs) -> Iterator[_Hypothesis]:
+        for order_t, created_t in self._target_orders(settled):
+            items_t = _items(self._target, order_t, self._shared)
+            rank = np.empty(len(self._target))
+            rank[order_t] = np.arange(len(order_t))
+            place = {s: rank[t] for t, s in settled}
+            for order_s, created_s in _orders(self._source, place):
+                items_s = _items(self._source, order_s, self._shared)
+                for channel in ("kernels", "vectors"):
+                    yield from self._hypothesis(channel, items_t, items_s, created_t, created_s)
+
+    def _target_orders(self, settled: Pairs) -> Iterator[tuple[list[int], bool]]:
+        yield from _orders(self._target, {})
+        if settled and not self._target.creation:
+            first, _ = next(_orders(self._source, {}))
+            rank = {s: place for place, s in enumerate(first)}
+            yield from _orders(self._target, {t: rank[s] for t, s in settled})
+
+    def _hypothesis(
+        self, channel: Channel, items_t: list[_Item], items_s: list[_Item], created_t: bool, created_s: bool
+    ) -> Iterator[_Hypothesis]:
+        target = [item for item in items_t if item.label[0] == channel]
+        source = [item for item in items_s if item.label[0] == channel]
+        if not target or not source or len(target) * len(source) > _CELLS:
+            return
+        labels_t = np.array([item.label[1] for item in target], dtype=object)
+        labels_s = np.array([item.label[1] for item in source], dtype=object)
+        same = (labels_t[:, None] == labels_s[None, :]).astype(bool)
+        aligned, backwards = align(same)[-1, -1], align(same[:, ::-1])[-1, -1]
+        common = sum((Counter(labels_t.tolist()) & Counter(labels_s.tolist())).values())
+        if not common or aligned < _COMPARABLE * common:
+            return
+        told_apart = aligned - backwards >= _BACKWARDS * common or aligned >= _ENTIRELY * common
+        if told_apart or (created_t and created_s):
+            yield _Hypothesis(
+                float(aligned / common),
+                created_t + created_s,
+                target,
+                source,
+                same,
+                _spread(self._target, target, created_t),
+                _spread(self._source, source, created_s),
+            )
+
+
+def _weigh(found: _Hypothesis, agreement: Matrix, weights: Matrix) -> None:
+    first_t = [item.members[0] for item in found.target]
+    first_s = [item.members[0] for item in found.source]
+    gains = np.where(found.same, 1 + _NAMES * agreement[np.ix_(first_t, first_s)], 0).astype(np.float32)
+    scale = _WEIGHT * min(1.0, max(0.0, (found.quality - _FAIR) / (1 - _FAIR)))
+    if not scale:
+        return
+    for i, j, regret in on_paths(gains, found.same):
+        for t in found.spread_t[i]:
+            for s in found.spread_s[j]:
+                block = np.ix_(found.target[t].members, found.source[s].members)
+                weights[block] = np.maximum(weights[block], scale * (1 - regret))
+
+
+def _spread(side: Features, items: list[_Item], created: bool) -> list[list[int]]:
+    """For each item those it cannot be told from by its place: all but itself only where names are sorted."""
+    if created:
+        return [[place] for place in range(len(items))]
+    groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    beside: dict[tuple[Label, tuple[str, ...], tuple[str, ...]], list[int]] = defaultdict(list)
+    for place, item in enumerate(items):
+        name = side.names[item.members[0]]
+        usual = tuple(usual_place((word,)) if _placed(word) else None for word in name.words)
+        groups[item.label, name.numbers, usual].append(place)
+        for at in range(max(0, len(name.components) - 3), len(name.components) - 1):
+            beside[item.label, name.components[:at], name.components[at + 1 : -1]].append(place)
+    spread = {place: set(group) for group in groups.values() for place in group}
+    for key, group in beside.items():
+        # Of siblings such as `conv3` and `shortcut` no word and no number says which was created first.
+        first = {side.names[items[place].members[0]].first_word(len(key[1])) for place in group}
+        if len(first) > 1 and not all(_placed(word) for word in first):
+            for place in group:
+                spread[place].update(group)
+    return [sorted(spread[place]) for place in range(len(items))]
+
+
+def _placed(word: str) -> bool:
+    return usual_place((word,)) != _NOWHERE
+
+
+def _items(side: Features, order: Sequence[int], shared: set[int]) -> list[_Item]:
+    """The sequence to align. Vectors in the scope of a single kernel go with it, wherever they stand."""
+    kernels = Counter(side.parents[i] for i in order if not side.vectors[i] and side.sizes[i] in shared)
+    items: list[_Item] = []
+    owner: dict[Path, _Item] = {}
+    waiting: dict[Path, list[int]] = defaultdict(list)
+    for i in order:
+        parent, size = side.parents[i], side.sizes[i]
+        if size not in shared:
+            continue
+        owned = bool(parent) and kernels[parent] == 1
+        if not side.vectors[i]:
+            items.append(_Item(("kernels", size), [i]))
+            if owned:
+                owner[parent] = items[-1]
+                items[-1].members.extend(waiting.pop(parent, ()))
+        elif owned and parent in owner:
+            owner[parent].members.append(i)
+        elif owned:
+            waiting[parent].append(i)
+        elif items and _continues(side, items[-1], parent, size):
+            items[-1].members.append(i)
+        else:
+            items.append(_Item(("vectors", size), [i]))
+    return items
+
+
+def _continues(side: Features, item: _Item, parent: Path, size: int) -> bool:
+    return bool(parent) and item.label == ("vectors", size) and side.parents[item.members[0]] == parent
+
+
+def _orders(side: Features, place: dict[int, float]) -> Iterator[tuple[list[int], bool]]:
+    """The orders that a side may be in, each with whether it is that of creation."""
+    if side.creation:
+        yield list(range(len(side))), True
+    yield _by_name(side, place), False
+
+
+def _by_name(side: Features, place: dict[int, float]) -> list[int]:
+    """The variables by their numbers; words by the mean place of what lies below them, then by usual place."""
+    means = {}
+    for scope in side.scopes if place else ():
+        known = [place[i] for i in scope.members if i in place]
+        means[scope.path] = sum(known) / len(known) if known else 1e9
+
+    def key(i: int) -> list[tuple[object, ...]]:
+        name = side.names[i]
+        return [
+            (1, atom, (), "") if isinstance(atom, int) else (0, means.get(name.atoms[: at + 1], 0), usual, atom)
+            for at, (atom, usual) in enumerate(zip(name.atoms, _usual(name), strict=True))
+        ]
+
+    return sorted(range(len(side)), key=key)
+
+
+def _usual(name: Name) -> list[tuple[float, ...]]:
+    """The usual place of each atom: that of the run of words it stands in."""
+    places: list[tuple[float, ...]] = []
+    for run in name.runs:
+        place = () if isinstance(run[0], int) else usual_place(tuple(str(word) for word in run))
+        places.extend([place] * len(run))
+    return places

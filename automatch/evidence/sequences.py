@@ -1,0 +1,34 @@
+"""Alignment of two sequences, one row of the table at a time (longest common subsequence, with gains)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["align", "on_paths"]
+
+Matrix = npt.NDArray[np.float32]
+
+
+def align(gains: npt.NDArray[np.generic]) -> Matrix:
+    """The best total gain of an alignment of each two beginnings, `[rows + 1, columns + 1]`.
+
+    gains: what each cell gives, 0 where its two items cannot be aligned.
+    """
+    rows, columns = gains.shape
+    best = np.zeros((rows + 1, columns + 1), np.float32)
+    for row in range(rows):
+        taken = best[row].copy()
+        taken[1:] = np.maximum(taken[1:], best[row, :-1] + gains[row])
+        best[row + 1] = np.maximum.accumulate(taken)
+    return best
+
+
+def on_paths(gains: Matrix, possible: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int, float]]:
+    """Each possible cell that an alignment within one gain of the best goes through, with what it falls short."""
+    before, after = align(gains), align(gains[::-1, ::-1])[::-1, ::-1]
+    regret = before[-1, -1] - np.where(possible, before[:-1, :-1] + gains + after[1:, 1:], -np.inf)
+    for row, column in zip(*np.nonzero(regret < 0.95), strict=True):
+        yield int(row), int(column), max(0.0, float(regret[row, column]))

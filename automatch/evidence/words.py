@@ -1,0 +1,102 @@
+"""What the words of two names say: how many agree, the rare ones counting most, and which word became which.
+
+A translation is learned from the pairs that are settled already: words that turn up together wherever
+either does (Dice coefficient) mean the same here, whatever they mean elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from rapidfuzz.distance import Levenshtein
+
+from automatch.describe import Features
+
+__all__ = ["Words"]
+
+Matrix = npt.NDArray[np.float32]
+
+# A word that was seen three times with another translation does not keep its look-alike.
+_SEEN = 3
+_LEARNED = 0.95
+
+
+class Words:
+    """The vocabularies of both sides and what is known of their correspondence."""
+
+    def __init__(self, target: Features, source: Features) -> None:
+        self._target, self._source = _Vocabulary(target.words), _Vocabulary(source.words)
+        alike = np.zeros((self._target.size, self._source.size), np.float32)
+        for i, word in enumerate(self._target.words):
+            for j, other in enumerate(self._source.words):
+                alike[i, j] = likeness(word, other)
+        self._prior = alike
+        self._alike = alike
+
+    def agreement(self) -> Matrix:
+        """Share of each pair's words that have a counterpart in the other name, 0 to 1, weighted by rarity."""
+        there = np.max(self._alike[:, self._source.places], axis=2)
+        back = np.max(self._alike[self._target.places], axis=1)
+        shared = self._target.weights @ there + back @ self._source.weights.T
+        totals = self._target.weights.sum(1)[:, None] + self._source.weights.sum(1)[None, :]
+        agreed: Matrix = (shared / np.maximum(totals, 1e-3)).astype(np.float32)
+        return agreed
+
+    def learn(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """Take the translations from settled (target, source) pairs, in place of what was learned before."""
+        seen_t, seen_s = np.zeros(self._target.size), np.zeros(self._source.size)
+        together = np.zeros(self._prior.shape)
+        for row, column in pairs:
+            here, there = self._target.unique[row], self._source.unique[column]
+            seen_t[here] += 1
+            seen_s[there] += 1
+            together[np.ix_(here, there)] += 1
+        # One more in the denominator: a single pair is no proof.
+        dice = 2 * together / (seen_t[:, None] + seen_s[None, :] + 1)
+        elsewhere = (seen_t[:, None] >= _SEEN) & (seen_s[None, :] >= _SEEN) & (together == 0)
+        prior = np.where(elsewhere, 0.5 * self._prior, self._prior)
+        self._alike = np.maximum(prior, np.where(dice > 0.5, _LEARNED * dice, 0)).astype(np.float32)
+
+
+class _Vocabulary:
+    """The distinct words of one side; the last place stands for "no word"."""
+
+    def __init__(self, names: Sequence[Sequence[str]]) -> None:
+        self.words = sorted({word for words in names for word in words})
+        place = {word: i for i, word in enumerate(self.words)}
+        none, self.size = len(self.words), len(self.words) + 1
+        longest = max((len(words) for words in names), default=0) or 1
+        self.places = np.full((len(names), longest), none)
+        self.unique = [np.array(sorted({place[word] for word in words}), dtype=np.intp) for words in names]
+        counts = np.zeros(self.size)
+        for row, words in enumerate(names):
+            for column, word in enumerate(words):
+                self.places[row, column] = place[word]
+            counts[self.unique[row]] += 1
+        rarity = np.maximum(np.log((len(names) + 1) / (counts + 0.5)), 0.05)
+        self.weights = np.zeros((len(names), self.size), np.float32)
+        for row, unique in enumerate(self.unique):
+            self.weights[row, unique] = rarity[unique]
+
+
+@lru_cache(maxsize=1 << 18)
+def likeness(word: str, other: str) -> float:
+    """How alike two words are by their letters alone, 0 to 1.
+
+    >>> likeness("kernel", "kernel"), likeness("intermediate", "inter"), likeness("query", "value")
+    (1.0, 0.8, 0.0)
+    """
+    if word == other:
+        return 1.0
+    short, long = sorted((word, other), key=len)
+    if len(short) < 3:
+        return 0.0
+    if long.startswith(short):
+        return 0.8
+    similarity = Levenshtein.normalized_similarity(word, other)
+    if similarity >= 0.75:
+        return 0.8 * similarity
+    return 0.5 if short in long else 0.0

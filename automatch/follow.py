@@ -1,0 +1,82 @@
+"""What follows a matched variable: its slots and moving averages, and copies of it on the target's side."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+
+from automatch.describe import Features, Path
+from automatch.slots import Satellite
+
+__all__ = ["copies", "followers"]
+
+_LEAST, _SETTLED, _LEFT = 3, 0.6, 0.3
+
+
+def followers(
+    target: Mapping[int, Satellite], source: Mapping[int, Satellite], base: Mapping[int, int]
+) -> dict[int, int]:
+    """Target satellite -> source satellite of the same kind, for variables paired as `base` (target -> source)."""
+    kept = {(it.base, it.kind): i for i, it in sorted(source.items(), reverse=True) if it.base is not None}
+    return {
+        i: kept[base[it.base], it.kind]
+        for i, it in target.items()
+        if it.base in base and (base[it.base], it.kind) in kept
+    }
+
+
+def copies(target: Features, paired: Mapping[int, int]) -> dict[int, int]:
+    """Variable -> the variable of the same model it is a copy of, where one scope repeats another.
+
+    A scope is a copy if it holds what another one holds under the same relative names, differs from it by
+    words or by a replica's number, and has (nearly) nothing paired where the other is (nearly) all paired:
+    two towers that one checkpoint initialises, the replicas of a strategy, a master copy in float32.
+    Layers that differ in an index are no copies of each other.
+    """
+    found: dict[int, int] = {}
+    for original, copy in _twins(target):
+        pairs = {copy[name]: original[name] for name in copy}
+        done = sum(i in paired for i in original.values()) / len(original)
+        mine = sum(i in paired for i in copy.values()) / len(copy)
+        if done >= _SETTLED and mine <= _LEFT:
+            for i, j in pairs.items():
+                if j in paired:
+                    found.setdefault(i, j)
+    found.update({i: j for i, j in _replicas(target).items() if j in paired and i not in paired})
+    return {i: j for i, j in found.items() if j not in found}
+
+
+Relative = dict[tuple[Path, object], int]
+
+
+def _twins(side: Features) -> Iterator[tuple[Relative, Relative]]:
+    """Ordered pairs of scopes that hold the same under the same relative names, largest first."""
+    alike: dict[frozenset[tuple[Path, object]], list[tuple[Path, Relative]]] = defaultdict(list)
+    for scope in side.scopes:
+        if len(scope.members) < _LEAST:
+            continue
+        end = len(scope.path)
+        below: Relative = {(side.names[i].atoms[end:], side.tensors[i].shape): i for i in scope.members}
+        if len(below) == len(scope.members):
+            alike[frozenset(below)].append((scope.path, below))
+    for group in sorted(alike.values(), key=lambda group: -len(group[0][1])):
+        for (path, first), (other, second) in combinations(group, 2):
+            if not set(first.values()) & set(second.values()) and _words(path) != _words(other):
+                yield first, second
+                yield second, first
+
+
+def _words(path: Path) -> list[str]:
+    return [atom for atom in path if isinstance(atom, str)]
+
+
+def _replicas(side: Features) -> dict[int, int]:
+    """`X/replica_1` -> `X`, the convention of tf.distribute."""
+    place = {name.text: i for i, name in enumerate(side.names)}
+    found = {}
+    for i, name in enumerate(side.names):
+        stem, _, last = name.text.rpartition("/")
+        if last.startswith("replica_") and stem in place:
+            found[i] = place[stem]
+    return found

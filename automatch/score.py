@@ -1,0 +1,83 @@
+"""Features x Features -> scores, with their parts kept so that every pair can be explained.
+
+A score is a sum of weights in natural-log odds, one part a kind of evidence. Rows are targets, columns are
+sources, in every matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from automatch.describe import Features
+from automatch.evidence.indices import Indices
+from automatch.evidence.kinds import IMPOSSIBLE, blocks, kinds
+from automatch.evidence.neighbours import Neighbours
+from automatch.evidence.order import Order
+from automatch.evidence.structure import structure
+from automatch.evidence.words import Words
+
+__all__ = ["PARTS", "Scores"]
+
+Matrix = npt.NDArray[np.float32]
+Pairs = Sequence[tuple[int, int]]
+
+PARTS = ("kind", "words", "content", "axis", "neighbours", "order", "indices")
+
+_WORDS, _CONTENT, _AXIS = 7.0, 0.7, 0.9
+_FIXED = 50.0
+
+
+class Scores:
+    """The evidence on all pairs of two sides; `learn` brings in what settled pairs teach.
+
+    parts: weight of each kind of evidence, `[target, source]`; `kind` is minus infinity where a pair is impossible.
+    agreement: share of the words that agree, 0 to 1. words_alone: the part of the words before anything was learned.
+    same_numbers: whether the names of a pair hold the same numbers, in order.
+    """
+
+    def __init__(self, target: Features, source: Features) -> None:
+        self.target, self.source = target, source
+        self.blocks = blocks(target, source)
+        self._words = Words(target, source)
+        self._indices = Indices(target, source)
+        self.same_numbers = self._indices.same
+        self._order = Order(target, source)
+        self._neighbours = Neighbours(target, source)
+        content, axis = structure(target, source)
+        self.parts: dict[str, Matrix] = {
+            "kind": kinds(target, source, self.blocks),
+            "content": _CONTENT * content,
+            "axis": _AXIS * axis,
+        }
+        self.agreement = self._words.agreement()
+        self.words_alone = _WORDS * self.agreement
+        self._update(())
+
+    def learn(self, settled: Pairs) -> None:
+        """Weigh again with what the settled (target, source) pairs teach."""
+        self._words.learn(settled)
+        self.agreement = self._words.agreement()
+        self._update(settled)
+
+    def decide(self, fixed: Mapping[int, int], forbidden: Collection[tuple[int, int]]) -> None:
+        """Hold a person's word: fixed pairs are the only ones for both their variables, forbidden ones are none."""
+        kind = self.parts["kind"]
+        for t, s in forbidden:
+            kind[t, s] = IMPOSSIBLE
+        for t, s in fixed.items():
+            kind[t, :] = IMPOSSIBLE
+            kind[:, s] = IMPOSSIBLE
+            kind[t, s] = _FIXED
+
+    def total(self) -> Matrix:
+        """The sum of all parts."""
+        return np.sum([self.parts[part] for part in PARTS], axis=0, dtype=np.float32)
+
+    def _update(self, settled: Pairs) -> None:
+        self.parts["words"] = _WORDS * self.agreement
+        self.parts["neighbours"] = self._neighbours.weights(settled)
+        self.parts["order"] = self._order.weights(self.agreement, settled)
+        self.parts["indices"] = self._indices.weights(settled)

@@ -1,0 +1,104 @@
+"""Which transforms could turn one shape into another: the layouts of two frameworks, and what a reshape can do.
+
+    kind     keep     the values in their order: identity, or a reshape that merges or splits neighbouring axes
+             layout   from one framework's order of axes to the other's
+             split    one kernel a head: `(heads * size, in)` -> `(heads, in, size)`
+
+Several can fit one pair of shapes (a square kernel, transposed or not); which one a model means is
+decided for all its kernels together, in `transforms.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from itertools import accumulate
+from operator import mul
+from typing import Literal
+
+from automatch.layout import Kind, convention, expected_transform
+from automatch.tensor import Shape
+from automatch.transform import parse
+
+__all__ = ["OptionKind", "Options", "is_vector", "options", "squeezed"]
+
+OptionKind = Literal["keep", "layout", "split"]
+Options = tuple[tuple[str, OptionKind], ...]
+"""`(transform, kind)` of each way that fits, in order of preference."""
+
+_KINDS: tuple[Kind, ...] = ("dense", "conv", "depthwise", "conv_transpose")
+
+
+def squeezed(shape: Shape) -> Shape:
+    """The shape without its axes of length 1."""
+    return tuple(axis for axis in shape if axis != 1)
+
+
+def is_vector(shape: Shape | None) -> bool:
+    """Whether all values lie along one axis (a bias, a scale, a scalar)."""
+    return shape is None or len(squeezed(shape)) < 2
+
+
+@lru_cache(maxsize=65536)
+def options(source: Shape, target: Shape, source_framework: str, target_framework: str) -> Options:
+    """The transforms that turn a tensor of shape `source` into one of shape `target`; none if nothing does.
+
+    Between frameworks of one convention values are never transposed.
+
+    >>> options((768, 3072), (3072, 768), "tf1", "torch")
+    (('transpose:1,0', 'layout'),)
+    >>> options((768, 768), (768, 12, 64), "tf1", "keras3")
+    (('reshape', 'keep'),)
+    >>> options((5, 4), (4, 5), "tf1", "keras2")
+    ()
+    """
+    if math.prod(source) != math.prod(target):
+        return ()
+    found: list[tuple[str, OptionKind]] = []
+    if source == target:
+        found.append(("identity", "keep"))
+    elif _regroups(source, target):
+        found.append(("reshape", "keep"))
+    if convention(source_framework) != convention(target_framework) and len(source) > 1:
+        for text in _layouts(source, target, source_framework, target_framework):
+            found.append((text, "layout"))
+        if len(source) == 2 and len(target) == 3 and 1 < target[0] and target[1] == source[1]:
+            found.append((f"reshape:{target[0]},{target[2]},{source[1]}+transpose:0,2,1", "split"))
+    # Moving an axis of length 1 about changes nothing: of transforms that do the same the first stays.
+    distinct: dict[object, tuple[str, OptionKind]] = {}
+    for text, kind in found:
+        distinct.setdefault(parse(text).digits(source), (text, kind))
+    return tuple(distinct.values())
+
+
+def _regroups(source: Shape, target: Shape) -> bool:
+    """Whether one shape merges neighbouring axes of the other; (6,4) and (8,3) cut through each other's axes."""
+    ends = [set(accumulate(squeezed(shape), mul)) for shape in (source, target)]
+    return ends[0] <= ends[1] or ends[1] <= ends[0]
+
+
+def _layouts(source: Shape, target: Shape, source_framework: str, target_framework: str) -> list[str]:
+    """The transposes that a layout could mean; only a dense kernel has axes that split into heads."""
+    found = []
+    for kind in _KINDS:
+        text = expected_transform(source_framework, target_framework, kind, len(source)) or ""
+        text = text.removesuffix("+reshape")
+        if not text.startswith("transpose"):
+            continue
+        moved = tuple(source[axis] for axis in parse(text).steps[0].axes or ())
+        if moved == target:
+            found.append(text)
+        elif squeezed(moved) == squeezed(target) or (len(source) == 2 and _regroups(moved, target)):
+            found.append(f"{text}+reshape")
+    if len(source) > 2 and len(target) == 2:
+        found += _heads(source, target)
+    return found
+
+
+def _heads(source: Shape, target: Shape) -> list[str]:
+    """A dense kernel whose inputs or outputs are split into heads: `(in, heads, size)` -> `(heads * size, in)`."""
+    rank = len(source)
+    for cut in range(1, rank):
+        if math.prod(source[:cut]) == target[1] and math.prod(source[cut:]) == target[0]:
+            return ["transpose:" + ",".join(map(str, (*range(cut, rank), *range(cut)))) + "+reshape"]
+    return []

@@ -1,0 +1,90 @@
+"""Which of several transforms a pair means: one decision for all kernels of a model, not one a tensor.
+
+A square kernel fits transposed and as it is. The kernels that leave no choice vote, those with the same words
+first, then all of the same rank; embeddings vote apart, since frameworks agree on them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from automatch.describe import Features
+from automatch.layout import convention
+from automatch.shapes import OptionKind, Options, is_vector, options, squeezed
+
+__all__ = ["Chosen", "choose"]
+
+Key = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The transform of a pair; `sure` is False where kernels that leave no choice disagree or there are none."""
+
+    text: str
+    sure: bool
+
+
+def choose(target: Features, source: Features, pairs: Iterable[tuple[int, int]]) -> dict[int, Chosen]:
+    """Target index -> its transform, for (target, source) pairs that some transform fits."""
+    chosen: dict[int, Chosen] = {}
+    votes: dict[Key, Counter[OptionKind]] = defaultdict(Counter)
+    open_pairs: list[tuple[int, int, Options]] = []
+    for t, s in pairs:
+        ways = _ways(target, source, t, s)
+        if len(ways) == 1 or is_vector(target.tensors[t].shape) or is_vector(source.tensors[s].shape):
+            chosen[t] = Chosen(_cast(ways[0][0], target, source, t, s), True)
+            if len(ways) == 1 and not _loose(target, source, t, s):
+                for key in _keys(target, source, t, s):
+                    votes[key][ways[0][1]] += 1
+        else:
+            open_pairs.append((t, s, ways))
+    for t, s, ways in open_pairs:
+        text, sure = _elect(ways, [votes[key] for key in _keys(target, source, t, s)], _default(target, source, t, s))
+        chosen[t] = Chosen(_cast(text, target, source, t, s), sure)
+    return chosen
+
+
+def _ways(target: Features, source: Features, t: int, s: int) -> Options:
+    wanted, given = target.tensors[t].shape, source.tensors[s].shape
+    assert wanted is not None
+    assert given is not None
+    return options(given, wanted, source.framework, target.framework)
+
+
+def _cast(text: str, target: Features, source: Features, t: int, s: int) -> str:
+    return text if target.tensors[t].dtype == source.tensors[s].dtype else f"{text}+cast"
+
+
+def _loose(target: Features, source: Features, t: int, s: int) -> bool:
+    return is_vector(target.tensors[t].shape) or is_vector(source.tensors[s].shape)
+
+
+def _embeds(target: Features, source: Features, t: int, s: int) -> bool:
+    return "embedding" in (target.roles[t], source.roles[s])
+
+
+def _keys(target: Features, source: Features, t: int, s: int) -> Iterator[Key]:
+    """Who votes on a pair, the closest first: the same last words, then the same rank."""
+    torch = source if convention(source.framework) == "torch" else target
+    shape = torch.tensors[s if torch is source else t].shape or ()
+    common = (len(squeezed(shape)) > 2, _embeds(target, source, t, s))
+    yield (*common, target.words[t][-1:], source.words[s][-1:])
+    yield common
+
+
+def _default(target: Features, source: Features, t: int, s: int) -> OptionKind:
+    same = convention(target.framework) == convention(source.framework)
+    return "keep" if same or _embeds(target, source, t, s) else "layout"
+
+
+def _elect(ways: Options, electorates: list[Counter[OptionKind]], default: OptionKind) -> tuple[str, bool]:
+    offered = {kind: text for text, kind in reversed(ways)}
+    for votes in electorates:
+        counted = [(count, kind) for kind, count in votes.items() if kind in offered]
+        if counted:
+            count, kind = max(counted, key=lambda vote: (vote[0], vote[1]))
+            return offered[kind], count == sum(number for number, _ in counted)
+    return offered.get(default, ways[0][0]), default in offered and len(offered) == len(ways)
