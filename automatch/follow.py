@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 
 from automatch.describe import Features, Path
 from automatch.slots import Satellite
 
-__all__ = ["copies", "followers"]
+__all__ = ["copies", "followers", "numbers"]
 
-_LEAST, _SETTLED, _LEFT = 3, 0.6, 0.3
+_KERNELS, _SETTLED, _LEFT = 2, 0.6, 0.3
 
 
 def followers(
@@ -54,7 +54,8 @@ def _twins(side: Features) -> Iterator[tuple[Relative, Relative]]:
     """Ordered pairs of scopes that hold the same under the same relative names, largest first."""
     alike: dict[frozenset[tuple[Path, object]], list[tuple[Path, Relative]]] = defaultdict(list)
     for scope in side.scopes:
-        if len(scope.members) < _LEAST:
+        # A single kernel with its normalisation has look-alikes everywhere; a tower has several kernels.
+        if sum(not side.vectors[i] for i in scope.members) < _KERNELS:
             continue
         end = len(scope.path)
         below: Relative = {(side.names[i].atoms[end:], side.tensors[i].shape): i for i in scope.members}
@@ -80,3 +81,18 @@ def _replicas(side: Features) -> dict[int, int]:
         if last.startswith("replica_") and stem in place:
             found[i] = place[stem]
     return found
+
+
+def numbers(
+    target: Mapping[int, tuple[str, ...]], source: Mapping[int, tuple[str, ...]]
+) -> dict[int, int]:
+    """Target -> source for an optimizer's own numbers, by their names' last words, where these are unique.
+
+    `beta1_power` stays `beta1_power` under whatever scope; two of them (two optimizers) are not told apart.
+    """
+    def unique(side: Mapping[int, tuple[str, ...]]) -> dict[tuple[str, ...], int]:
+        counts = Counter(side.values())
+        return {words: i for i, words in side.items() if counts[words] == 1}
+
+    given = unique(source)
+    return {i: given[words] for words, i in unique(target).items() if words in given}

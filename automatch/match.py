@@ -12,8 +12,9 @@ from dataclasses import replace
 from automatch.describe import Features, describe
 from automatch.explain import doubts, evidence, runners_up
 from automatch.confidence import probability, standings
-from automatch.follow import copies, followers
+from automatch.follow import copies, followers, numbers
 from automatch.matching import Match, Matching
+from automatch.names import parse
 from automatch.reasons import unmatched, unused
 from automatch.score import Scores
 from automatch.slots import Satellite, satellites
@@ -22,6 +23,9 @@ from automatch.tensor import Listing
 from automatch.transforms import choose
 
 __all__ = ["match"]
+
+# An optimizer's number under its own last word: right wherever the corpus has one.
+_NUMBER = 0.95
 
 
 def match(
@@ -137,7 +141,20 @@ def _satellites(
         owner = aside_t[t].base
         if owner is not None and (t, s) not in refused and source.tensors[s].size == target.tensors[t].size:
             pairs[t] = replace(found[owner], target=t, source=s, runners_up=())
+    for t, s in numbers(_numbers(target, aside_t), _numbers(source, aside_s)).items():
+        if (t, s) not in refused and target.tensors[t].dtype == source.tensors[s].dtype:
+            score = 1.0 if target.tensors[t].name == source.tensors[s].name else _NUMBER
+            pairs[t] = Match(t, s, "identity", score, score, (("last words of the name", score),))
     return pairs
+
+
+def _numbers(listing: Listing, aside: Mapping[int, Satellite]) -> dict[int, tuple[str, ...]]:
+    """The optimizer's own numbers, each with its dtype and the last component of its name."""
+    return {
+        i: (listing.tensors[i].dtype, parse(listing.tensors[i].name).components[-1])
+        for i, it in aside.items()
+        if it.kind == "number" and it.base is None
+    }
 
 
 def _averaged(
