@@ -37,7 +37,10 @@ def build_model() -> list[Any]:
 
 
 def test_the_python_of_the_readme_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    np.savez("old_model.npz", **{"layer/weights": np.ones((4, 3), "f"), "layer/biases": np.ones(3, "f")})
+    np.savez(
+        "old_model.npz",
+        **{"model/dense/weights": np.ones((4, 3), "f"), "model/dense/biases": np.ones(3, "f")},
+    )
     space: dict[str, Any] = {"tf": tf, "build_model": build_model}
     *in_graph, eager = blocks("python")
     with tf.Graph().as_default(), v1.Session() as session:
