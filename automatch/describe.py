@@ -82,7 +82,7 @@ def _scopes(names: Sequence[Name]) -> tuple[Scope, ...]:
 
 
 def _roles(tensors: Sequence[Tensor], names: Sequence[Name]) -> tuple[str, ...]:
-    """The role of each variable from its last word, its rank and its siblings; else from what the graph does with it."""
+    """The role of each variable from its last word, rank and siblings; else from the graph."""
     roles = [_role(tensor, name) for tensor, name in zip(tensors, names, strict=True)]
     siblings: dict[Path, list[int]] = defaultdict(list)
     for i, name in enumerate(names):

@@ -80,7 +80,10 @@ def _sentence(solution: Solution, place: int) -> str:
     pair, longing = solution.pairs[place], solution.longings[place]
     source = solution.scores.source
     if longing["words"] > 1:
-        return "the words of the names would rather have another source, but order or structure speaks for this one"
+        return (
+            "the words of the names would rather have another source, "
+            "but order or structure speaks for this one"
+        )
     if solution.namesakes[place] > 1:
         return "what has its name in the source has another shape"
     if pair.margin < 1:

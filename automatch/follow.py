@@ -17,12 +17,12 @@ _KERNELS, _SETTLED, _LEFT = 2, 0.6, 0.3
 def followers(
     target: Mapping[int, Satellite], source: Mapping[int, Satellite], base: Mapping[int, int]
 ) -> dict[int, int]:
-    """Target satellite -> source satellite of the same kind, for variables paired as `base` (target -> source)."""
+    """Target satellite -> source satellite of the same kind, of variables paired as `base` says."""
     kept = {(it.base, it.kind): i for i, it in sorted(source.items(), reverse=True) if it.base is not None}
     return {
         i: kept[base[it.base], it.kind]
         for i, it in target.items()
-        if it.base in base and (base[it.base], it.kind) in kept
+        if it.base is not None and it.base in base and (base[it.base], it.kind) in kept
     }
 
 
@@ -83,13 +83,12 @@ def _replicas(side: Features) -> dict[int, int]:
     return found
 
 
-def numbers(
-    target: Mapping[int, tuple[str, ...]], source: Mapping[int, tuple[str, ...]]
-) -> dict[int, int]:
+def numbers(target: Mapping[int, tuple[str, ...]], source: Mapping[int, tuple[str, ...]]) -> dict[int, int]:
     """Target -> source for an optimizer's own numbers, by their names' last words, where these are unique.
 
     `beta1_power` stays `beta1_power` under whatever scope; two of them (two optimizers) are not told apart.
     """
+
     def unique(side: Mapping[int, tuple[str, ...]]) -> dict[tuple[str, ...], int]:
         counts = Counter(side.values())
         return {words: i for i, words in side.items() if counts[words] == 1}

@@ -2,6 +2,8 @@
 
     listing ─ slots set aside ─> describe ─> score ⇄ assign (solve) ─> transforms, confidence ─> pairs
                     └── followed kind to kind, with copies of what is matched, at the end ──┘
+
+Everything in between goes by index; names come back in the plan only.
 """
 
 from __future__ import annotations
@@ -9,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+from automatch.confidence import probability, standings
 from automatch.describe import Features, describe
 from automatch.explain import doubts, evidence, runners_up
-from automatch.confidence import probability, standings
 from automatch.follow import copies, followers, numbers
 from automatch.matching import Match, Matching
 from automatch.names import parse
@@ -53,7 +55,7 @@ def match(
     found = _variables(source, target, aside_s, aside_t, decided, refused)
     found |= _satellites(found, aside_s, aside_t, source, target, refused)
     if use_ema:
-        found = _averaged(found, aside_s, aside_t, source)
+        found = _averaged(found, aside_s, aside_t)
     matches = tuple(found[t] for t in sorted(found))
     taken = {match.source for match in matches}
     return Matching(
@@ -158,11 +160,12 @@ def _numbers(listing: Listing, aside: Mapping[int, Satellite]) -> dict[int, tupl
 
 
 def _averaged(
-    found: dict[int, Match], aside_s: Mapping[int, Satellite], aside_t: Mapping[int, Satellite], source: Listing
+    found: dict[int, Match], aside_s: Mapping[int, Satellite], aside_t: Mapping[int, Satellite]
 ) -> dict[int, Match]:
     """The same pairs with the moving average of each source, where there is one."""
     average = {it.base: i for i, it in aside_s.items() if it.kind == "ema"}
+    shadowed = {t for t, match in found.items() if t not in aside_t and match.source in average}
     return {
-        t: match if t in aside_t or match.source not in average else replace(match, source=average[match.source])
+        t: replace(match, source=average[match.source]) if t in shadowed else match
         for t, match in found.items()
     }

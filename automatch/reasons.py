@@ -16,9 +16,7 @@ def unmatched(
 ) -> dict[int, str]:
     """Target index -> why nothing is proposed for it."""
     sizes = {tensor.size for tensor in source.tensors}
-    return {
-        i: _why_unmatched(target, source, i, aside, sizes) for i in range(len(target)) if i not in found
-    }
+    return {i: _why_unmatched(target, source, i, aside, sizes) for i in range(len(target)) if i not in found}
 
 
 def _why_unmatched(

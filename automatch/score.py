@@ -33,8 +33,9 @@ _FIXED = 50.0
 class Scores:
     """The evidence on all pairs of two sides; `learn` brings in what settled pairs teach.
 
-    parts: weight of each kind of evidence, `[target, source]`; `kind` is minus infinity where a pair is impossible.
-    agreement: share of the words that agree, 0 to 1. words_alone: the part of the words before anything was learned.
+    parts: weight of each kind of evidence, `[target, source]`; `kind` is minus infinity where nothing fits.
+    agreement: share of the words that agree, 0 to 1.
+    words_alone: the part of the words before anything was learned.
     same_numbers: whether the names of a pair hold the same numbers, in order.
     """
 
@@ -63,7 +64,7 @@ class Scores:
         self._update(settled)
 
     def decide(self, fixed: Mapping[int, int], forbidden: Collection[tuple[int, int]]) -> None:
-        """Hold a person's word: fixed pairs are the only ones for both their variables, forbidden ones are none."""
+        """Hold a person's word: fixed pairs are the only ones for both variables, forbidden ones are none."""
         kind = self.parts["kind"]
         for t, s in forbidden:
             kind[t, s] = IMPOSSIBLE
@@ -74,7 +75,8 @@ class Scores:
 
     def total(self) -> Matrix:
         """The sum of all parts."""
-        return np.sum([self.parts[part] for part in PARTS], axis=0, dtype=np.float32)
+        total: Matrix = np.sum([self.parts[part] for part in PARTS], axis=0, dtype=np.float32)
+        return total
 
     def _update(self, settled: Pairs) -> None:
         self.parts["words"] = _WORDS * self.agreement

@@ -1,8 +1,8 @@
-"""Which transforms could turn one shape into another: the layouts of two frameworks, and what a reshape can do.
+"""Which transforms could turn one shape into another: the layouts of two frameworks, and reshapes.
 
-    kind     keep     the values in their order: identity, or a reshape that merges or splits neighbouring axes
-             layout   from one framework's order of axes to the other's
-             split    one kernel a head: `(heads * size, in)` -> `(heads, in, size)`
+    kind   keep     the values in their order: identity, or a reshape that merges or splits neighbouring axes
+           layout   from one framework's order of axes to the other's
+           split    one kernel a head: `(heads * size, in)` -> `(heads, in, size)`
 
 Several can fit one pair of shapes (a square kernel, transposed or not); which one a model means is
 decided for all its kernels together, in `transforms.py`.
@@ -60,9 +60,9 @@ def options(source: Shape, target: Shape, source_framework: str, target_framewor
     elif _regroups(source, target):
         found.append(("reshape", "keep"))
     if convention(source_framework) != convention(target_framework) and len(source) > 1:
-        for text in _layouts(source, target, source_framework, target_framework):
-            found.append((text, "layout"))
-        if len(source) == 2 and len(target) == 3 and 1 < target[0] and target[1] == source[1]:
+        layouts = _layouts(source, target, source_framework, target_framework)
+        found.extend((text, "layout") for text in layouts)
+        if len(source) == 2 and len(target) == 3 and target[0] > 1 and target[1] == source[1]:
             found.append((f"reshape:{target[0]},{target[2]},{source[1]}+transpose:0,2,1", "split"))
     # Moving an axis of length 1 about changes nothing: of transforms that do the same the first stays.
     distinct: dict[object, tuple[str, OptionKind]] = {}
@@ -72,7 +72,7 @@ def options(source: Shape, target: Shape, source_framework: str, target_framewor
 
 
 def _regroups(source: Shape, target: Shape) -> bool:
-    """Whether one shape merges neighbouring axes of the other; (6,4) and (8,3) cut through each other's axes."""
+    """Whether one shape merges neighbouring axes of the other; (6,4) and (8,3) cut through each other's."""
     ends = [set(accumulate(squeezed(shape), mul)) for shape in (source, target)]
     return ends[0] <= ends[1] or ends[1] <= ends[0]
 
@@ -96,7 +96,7 @@ def _layouts(source: Shape, target: Shape, source_framework: str, target_framewo
 
 
 def _heads(source: Shape, target: Shape) -> list[str]:
-    """A dense kernel whose inputs or outputs are split into heads: `(in, heads, size)` -> `(heads * size, in)`."""
+    """A dense kernel with inputs or outputs split into heads: `(in, heads, size)` -> `(heads * size, in)`."""
     rank = len(source)
     for cut in range(1, rank):
         if math.prod(source[:cut]) == target[1] and math.prod(source[cut:]) == target[0]:

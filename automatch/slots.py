@@ -1,4 +1,4 @@
-"""Optimizer slots, moving averages and counters: tensors that follow a variable and are no variables of the model."""
+"""Optimizer slots, moving averages and counters: what follows a variable and is no variable of the model."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _plain(name: str) -> str:
     return _SUFFIX.sub("", name)
 
 
-def _known(tensor: Tensor, index: dict[str, int], by_full: dict[str | None, int]) -> Satellite | None:
+def _known(tensor: Tensor, index: dict[str, int], by_full: dict[str, int]) -> Satellite | None:
     """What the file itself says."""
     if tensor.slot_of is None:
         return None

@@ -21,7 +21,7 @@ Key = tuple[object, ...]
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The transform of a pair; `sure` is False where kernels that leave no choice disagree or there are none."""
+    """The transform of a pair; `sure` is False where other kernels disagree or there are none."""
 
     text: str
     sure: bool
@@ -42,7 +42,9 @@ def choose(target: Features, source: Features, pairs: Iterable[tuple[int, int]])
         else:
             open_pairs.append((t, s, ways))
     for t, s, ways in open_pairs:
-        text, sure = _elect(ways, [votes[key] for key in _keys(target, source, t, s)], _default(target, source, t, s))
+        text, sure = _elect(
+            ways, [votes[key] for key in _keys(target, source, t, s)], _default(target, source, t, s)
+        )
         chosen[t] = Chosen(_cast(text, target, source, t, s), sure)
     return chosen
 

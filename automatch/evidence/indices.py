@@ -43,7 +43,8 @@ class Indices:
         """Weights from the shifts that the settled pairs show, up to 2.5; zeros where they show none."""
         comparable = [(t, s) for t, s in settled if self._count_t[t] == self._count_s[s] > 0]
         kept = (sum(bool(self._equal[t, s]) for t, s in comparable) + 0.5) / (len(comparable) + 1)
-        weights = (_EQUAL * max(0.0, 2 * kept - 1) * self._equal + _NAMED * self._named).astype(np.float32)
+        equal = _EQUAL * max(0.0, 2 * kept - 1)
+        weights: Matrix = (equal * self._equal + _NAMED * self._named).astype(np.float32)
         shifts: dict[tuple[int, int], list[npt.NDArray[np.int64]]] = defaultdict(list)
         for t, s in comparable:
             shifts[self._template_t[t], self._template_s[s]].append(self._target[t] - self._source[s])

@@ -55,7 +55,7 @@ def _by_size(side: Features) -> dict[int, list[int]]:
 
 
 def kinds(target: Features, source: Features, in_blocks: Sequence[Block]) -> Matrix:
-    """Weights of dtype, shape, role and graph; minus infinity where no transform leads from source to target."""
+    """Weights of dtype, shape, role and graph; minus infinity where no transform fits."""
     weights = np.full((len(target), len(source)), IMPOSSIBLE, np.float32)
     for rows, columns in in_blocks:
         # Within a block only a few kinds of variable differ, so each pair of kinds is weighed once.
@@ -104,7 +104,7 @@ def _role(role: str, other: str) -> float:
 
 
 def _graph(flow: Dataflow | None, other: Dataflow | None) -> float:
-    """Two graphs that start a variable alike and read it by the same op agree; soft, since layers are rewritten."""
+    """Two graphs that start and read a variable alike agree; soft, since layers are rewritten."""
     if flow is None or other is None:
         return 0.0
     weight = 0.0

@@ -208,7 +208,7 @@ def _orders(side: Features, place: dict[int, float]) -> Iterator[tuple[list[int]
 
 
 def _by_name(side: Features, place: dict[int, float]) -> list[int]:
-    """The variables by their numbers; words by the mean place of what lies below them, then by usual place."""
+    """The variables by their numbers; words by the mean place of what is below them, then by usual place."""
     means = {}
     for scope in side.scopes if place else ():
         known = [place[i] for i in scope.members if i in place]
@@ -217,7 +217,9 @@ def _by_name(side: Features, place: dict[int, float]) -> list[int]:
     def key(i: int) -> list[tuple[object, ...]]:
         name = side.names[i]
         return [
-            (1, atom, (), "") if isinstance(atom, int) else (0, means.get(name.atoms[: at + 1], 0), usual, atom)
+            (1, atom, (), "")
+            if isinstance(atom, int)
+            else (0, means.get(name.atoms[: at + 1], 0), usual, atom)
             for at, (atom, usual) in enumerate(zip(name.atoms, _usual(name), strict=True))
         ]
 

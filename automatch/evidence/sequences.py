@@ -27,7 +27,7 @@ def align(gains: npt.NDArray[np.generic]) -> Matrix:
 
 
 def on_paths(gains: Matrix, possible: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int, float]]:
-    """Each possible cell that an alignment within one gain of the best goes through, with what it falls short."""
+    """Each possible cell that an alignment within one gain of the best passes, with what it falls short."""
     before, after = align(gains), align(gains[::-1, ::-1])[::-1, ::-1]
     regret = before[-1, -1] - np.where(possible, before[:-1, :-1] + gains + after[1:, 1:], -np.inf)
     for row, column in zip(*np.nonzero(regret < 0.95), strict=True):

@@ -57,7 +57,7 @@ def _weights(target: Marks, source: Marks, shape: tuple[int, int]) -> Matrix:
 
 
 def _marks(side: Features, shared: set[int]) -> tuple[Marks, Marks]:
-    """Content and axis marks of one side; sizes that the other side does not have are left out of all contents."""
+    """Content and axis marks of one side; sizes that the other side lacks are left out of all contents."""
     labels = [
         (size, vector) if size in shared else None
         for size, vector in zip(side.sizes, side.vectors, strict=True)

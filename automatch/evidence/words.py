@@ -37,7 +37,7 @@ class Words:
         self._alike = alike
 
     def agreement(self) -> Matrix:
-        """Share of each pair's words that have a counterpart in the other name, 0 to 1, weighted by rarity."""
+        """Share of each pair's words with a counterpart in the other name, 0 to 1, weighted by rarity."""
         there = np.max(self._alike[:, self._source.places], axis=2)
         back = np.max(self._alike[self._target.places], axis=1)
         shared = self._target.weights @ there + back @ self._source.weights.T
