@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
@@ -187,6 +188,13 @@ def _transform(source: Tensor, target: Tensor, like: str) -> str | None:
     return None
 
 
+def _label(pair: Pair) -> tuple[str, str]:
+    """Pairs under one label may share a rule: accepted ones, and those with the same kind of doubt."""
+    # Doubts that differ in the names and numbers they mention are of one kind.
+    doubt = "" if pair.decision == "accept" else re.sub(r"'[^']*'|\d+(?:\.\d+)?", "…", pair.why)
+    return pair.decision, doubt
+
+
 def _ruled(
     pairs: list[Pair], source: Listing, target: Listing
 ) -> tuple[tuple[RuleRecord, ...], tuple[Pair, ...]]:
@@ -195,7 +203,7 @@ def _ruled(
         [(pair.source, pair.target) for pair in pairs],
         [tensor.name for tensor in source.tensors],
         [tensor.name for tensor in target.tensors],
-        [(pair.decision, pair.group if pair.decision == "undecided" else "") for pair in pairs],
+        [_label(pair) for pair in pairs],
     )
 
     def rank(members: tuple[int, ...]) -> tuple[float, float, int, int]:

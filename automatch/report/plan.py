@@ -30,6 +30,14 @@ class _Group:
     members: tuple[Pair, ...]
 
     @property
+    def number(self) -> int:
+        return self.rule.id if self.rule else 0
+
+    @property
+    def questions(self) -> set[str]:
+        return {pair.group for pair in self.members} - {""}
+
+    @property
     def doubtful(self) -> Pair:
         return min(self.members, key=lambda pair: (pair.score, pair.margin))
 
@@ -151,35 +159,52 @@ def _by_rule(plan: Plan, most: int | None) -> Iterator[Line]:
 
 
 def _to_decide(plan: Plan, most: int | None) -> Iterator[Line]:
-    groups = _together(_groups(plan, "undecided"))
-    if not groups:
+    questions = _questions(plan)
+    if not questions:
         return
-    title = f"To decide: {_many(len(plan.undecided), 'variable')} in {_many(decisions(plan), 'question')}"
+    title = f"To decide: {_many(len(plan.undecided), 'variable')} in {_many(len(questions), 'question')}"
     yield from _head(f"{title}, most doubtful first", columns=True)
-    for position, group in enumerate(groups[:most]):
-        yield _row(group)
-        yield from _transforms(group.members)
-        later = groups[position + 1].doubtful if position + 1 < len(groups) else None
-        if not group.doubtful.group or later is None or later.group != group.doubtful.group:
-            yield from _why(group, plan.options.min_score)
-    yield from _rest(groups, most)
+    shown_lines = 0
+    for number, question in enumerate(questions):
+        if most is not None and shown_lines >= most:
+            yield from _rest([group for late in questions[number:] for group in late], 0)
+            return
+        shown_lines += len(question)
+        for group in question:
+            yield _row(group)
+            yield from _transforms(group.members)
+        yield from _why(question[0], plan.options.min_score)
+        if len(question) > 1:
+            count = sum(len(group.members) for group in question)
+            yield _note(f"one answer to #{question[0].number} decides these {count:,}")
 
 
 def decisions(plan: Plan) -> int:
-    """How many answers decide all that is undecided: one a rule, one for the rules of one question."""
-    return len({group.doubtful.group or id(group) for group in _groups(plan, "undecided")})
+    """How many answers decide all that is undecided."""
+    return len(_questions(plan))
 
 
-def _together(groups: list[_Group]) -> list[_Group]:
-    """The groups with those of one question side by side, in the place of the first."""
-    first: dict[str, int] = {}
-    for position, group in enumerate(groups):
-        first.setdefault(group.doubtful.group, position)
-    place = {
-        id(group): first[group.doubtful.group] if group.doubtful.group else i
-        for i, group in enumerate(groups)
-    }
-    return sorted(groups, key=lambda group: place[id(group)])
+def _questions(plan: Plan) -> list[list[_Group]]:
+    """The undecided rules, each with those that its answer decides as well, since all pairs share groups."""
+    groups = _groups(plan, "undecided")
+    holders: dict[str, list[_Group]] = {}
+    for group in groups:
+        for name in group.questions:
+            holders.setdefault(name, []).append(group)
+    asked: set[int] = set()
+    questions = []
+    for group in groups:
+        if id(group) in asked:
+            continue
+        near = {id(other): other for name in group.questions for other in holders[name] if other is not group}
+        together = [
+            other
+            for other in near.values()
+            if id(other) not in asked and all(pair.group in group.questions for pair in other.members)
+        ]
+        asked |= {id(group), *map(id, together)}
+        questions.append([group, *together])
+    return questions
 
 
 def _why(group: _Group, min_score: float) -> Iterator[Line]:
@@ -244,7 +269,7 @@ def next_steps(plan: Plan, path: str | None) -> Iterator[Line]:
     if waiting := plan.counts.undecided:
         answers = _many(decisions(plan), "question")
         commands.append((f"automatch review {name}", f"decide the {waiting:,} ({answers}), in the browser"))
-        first = _together(_groups(plan, "undecided"))[0]
+        first = _questions(plan)[0][0]
         what = f"'#{first.rule.id}'" if first.rule else shlex.quote(first.members[0].target)
         commands.append((f"automatch show {name} {what}", "why, and what else it could be"))
     commands.append((f"automatch apply {name} -o OUT", "write a checkpoint with the target's names"))
