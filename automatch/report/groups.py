@@ -91,10 +91,17 @@ def _pairs_group(
     source = pattern(pair.source for pair in pairs)
     target = pattern(pair.target for pair in pairs)
     exact = rule and whole and len(pairs) > 1
-    title = notation(rule.from_, rule.to) if rule and exact else renamed(source, target)
+    title = notation(rule.from_, rule.to) if rule and exact else _title(pairs, source, target)
     return Group(
         kind, title, source, target, tuple(members), next((pair.why for pair in pairs if pair.why), "")
     )
+
+
+def _title(pairs: list[Pair], source: str, target: str) -> tuple[Span, ...]:
+    """The names of several rules at once; where they share nothing, one pair's for all."""
+    if "**" not in (source, target):
+        return renamed(source, target)
+    return (*renamed(pairs[0].source, pairs[0].target), (f"  and {len(pairs) - 1:,} that go with it", "dim"))
 
 
 def _by_key(plan: Plan, members: list[int]) -> list[list[int]]:

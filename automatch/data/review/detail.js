@@ -31,7 +31,7 @@ function titleOf(model, item, i) {
   const transform = pair && source === pair.source && pair.transform !== "identity" ? pair.transform : null;
   return el("div", { class: "title" },
     el("div", { class: "state " + state }, `${MARKS[state]} ${WORDS[state]}`,
-      item.targets.length > 1 ? el("span", { class: "note" }, ` ${count(item.targets.length, "variable")}, one answer; shown is the most doubtful`) : null),
+      item.targets.length > 1 ? el("span", { class: "note" }, ` ${count(item.targets.length, "variable")}${waits(item) ? ", one answer; shown is the most doubtful" : "; shown is one of them"}`) : null),
     el("div", { class: "big" }, nameEl(model.names[i])),
     source !== null ? el("div", { class: "big from" }, el("span", { class: "arrow" }, "← "), nameEl(source)) : null,
     el("div", { class: "types" }, typesText(model, i, source), transform ? el("b", { class: "transform" }, transform) : null));

@@ -140,5 +140,5 @@ document.getElementById("filter").addEventListener("input", (event) => search(ev
 window.addEventListener("resize", () => (measure(), refresh()));
 window.addEventListener("beforeunload", (event) => SERVED && !ui.gone && changed() && event.preventDefault());
 document.getElementById("keys").replaceChildren(...FOOT.map(([key, what]) => el("button", { type: "button", tabindex: "-1", onclick: () => key.length === 1 && act(key) }, el("kbd", {}, key), " " + what)));
-document.getElementById("sides").replaceChildren(nameEl(model.plan.source.path || "a live object"), el("span", { class: "arrow", "aria-label": "to" }, " → "), nameEl(model.plan.target.path || "a live object"));
+document.getElementById("sides").replaceChildren(fileEl(model.plan.source), el("span", { class: "arrow", "aria-label": "to" }, " → "), fileEl(model.plan.target));
 tab("rules");

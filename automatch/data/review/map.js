@@ -84,7 +84,7 @@ class Maps {
     const everySum = this.sums(side), sums = everySum.get(root), all = root.size || 1;
     const share = (n) => ((100 * n) / all).toFixed(n && n < all / 1000 ? 2 : 1) + "%";
     document.getElementById("caption-" + side).replaceChildren(
-      el("b", {}, side), " ", nameEl(root.path || record.path || "a live object"), el("span", { class: "note" }, ` ${short(root.size)} parameters`),
+      el("b", {}, side), " ", root.path ? nameEl(root.path) : fileEl(record), el("span", { class: "note" }, ` ${short(root.size)} parameters`),
       el("span", { class: "number" }, side === "target" ? `– ${share(sums.none)} stay as initialised, ? ${share(sums.undecided)} to decide` : sums.unused ? `· ${share(sums.unused)} not used` : "all used"));
     const cells = [];
     const levels = depthOf(root, width);

@@ -63,22 +63,17 @@ function gathered(parts) {
   return out;
 }
 
-/** Parts shortened to about `room` characters: what stayed the same goes first, its ends last. */
+/** Parts shortened to about `room` characters in their middles: first what stayed, then what went, last what came. */
 function fitted(parts, room) {
   let over = parts.reduce((sum, [, text]) => sum + text.length, 0) - room;
   const out = parts.map((part) => [...part]);
-  const longest = out.filter(([kind]) => kind === "=").sort((a, b) => b[1].length - a[1].length);
-  for (const part of longest) {
-    if (over <= 0) break;
-    const steps = part[1].split("/");
-    const keep = part[1].length - over;
-    if (part[1].length < 12) continue;
-    const tail = steps.slice(1).reverse().reduce((text, step) => (text.length + step.length < Math.max(8, keep - 6) ? "/" + step + text : text), "");
-    const cut = steps[0].slice(0, 12) + "/…" + tail;
-    if (cut.length >= part[1].length) continue;
-    over -= part[1].length - cut.length;
-    part[1] = cut;
-  }
+  for (const kind of ["=", "-", "+"])
+    for (const part of out.filter((part) => part[0] === kind).sort((a, b) => b[1].length - a[1].length)) {
+      const keep = Math.max(24, part[1].length - over - 1);
+      if (over <= 0 || keep + 1 >= part[1].length) continue;
+      over -= part[1].length - keep - 1;
+      part[1] = part[1].slice(0, Math.floor(keep / 3)) + "…" + part[1].slice(part[1].length - Math.ceil((2 * keep) / 3));
+    }
   return out;
 }
 
@@ -122,6 +117,12 @@ function el(tag, props = {}, ...children) {
 /** A name as an element: left to right whatever it holds. */
 function nameEl(text, cls = "name") {
   return el("bdi", { class: cls, dir: "ltr", title: shown(text) }, shown(text));
+}
+
+/** The file of one side by its last name, the whole path where the mouse rests. */
+function fileEl(side) {
+  const path = side.path || "a live object";
+  return el("bdi", { class: "name", dir: "ltr", title: shown(path) }, shown(path.replace(/[/\\]+$/, "").split(/[/\\]/).pop() || path));
 }
 
 /** The change from one name to another as an element: what went struck through, what came in its place. */

@@ -121,7 +121,7 @@ class Trees {
     const make = (side) => {
       const column = el("div", { class: "column " + side, id: "tree-" + side });
       const record = model.plan[side];
-      column.append(el("div", { class: "caption" }, nameEl(record.path || "a live object"), el("span", { class: "number" }, record.tensors.toLocaleString("en"))));
+      column.append(el("div", { class: "caption" }, fileEl(record), el("span", { class: "number" }, record.tensors.toLocaleString("en"))));
       const rows = new Rows(column, (r) => this.row(side, r), (r, event) => {
         this.side = side;
         this.cursors[side] = r;
