@@ -62,7 +62,7 @@ def _pass(
     return fresh, replaced
 
 
-Key = tuple[Steps, int, Steps, int]
+Key = tuple[Steps, int, Steps, int, str]
 _Gap = tuple[Rule, str, str]
 
 
@@ -74,12 +74,17 @@ def _gaps(pattern: Pattern) -> Iterator[tuple[Key, str, str]]:
             if not (_is_word(source) and _is_word(target)):
                 continue
             here, there = str(source[0]), str(target[0])
-            # Single names that differ in the middle have little in common, unless they are plain or counted.
-            leaf = i == len(left) - 1 and j == len(right) - 1
-            counted = len(_numbers(here)) == len(_numbers(there)) == 1
-            plain = not _numbers(here) and not _numbers(there)
-            if leaf or counted or plain or pattern.holes:
-                yield (left[:i] + left[i + 1 :], i, right[:j] + right[j + 1 :], j), here, there
+            # Single names that differ in the middle have little in common, unless all are plain or counted.
+            kind = (
+                "any" if pattern.holes or (i == len(left) - 1 and j == len(right) - 1) else _kind(here, there)
+            )
+            if kind:
+                yield (left[:i] + left[i + 1 :], i, right[:j] + right[j + 1 :], j, kind), here, there
+
+
+def _kind(source: str, target: str) -> str:
+    counts = len(_numbers(source)), len(_numbers(target))
+    return {(0, 0): "plain", (1, 1): "counted"}.get(counts, "")
 
 
 def _is_word(step: tuple[Piece, ...]) -> bool:
@@ -112,7 +117,7 @@ def _choice(key: Key, entries: list[_Gap]) -> Pattern | None:
         return None
     if len({rule.members for rule, _, _ in entries}) < len(entries):
         return None
-    left, i, right, j = key
+    left, i, right, j, _ = key
     before = [*left[:i], (Hole(0, options=sources),), *left[i:]]
     after = [*right[:j], (Hole(0, options=targets),), *right[j:]]
     return Pattern.of([p for step in before for p in step], [p for step in after for p in step])

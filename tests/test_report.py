@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automatch.errors import PlanConflict
-from automatch.plan import Alternative, Pair, Plan, Suggestion, Unmatched, Unused
+from automatch.plan import Alternative, Pair, Plan, RuleRecord, Suggestion, Unmatched, Unused
 from automatch.report.explain import explain
 from automatch.report.folding import fold_names
 from automatch.report.lines import Line, as_text, line, shown, write
 from automatch.report.listing import compare, comparison, listed, totals, tree
 from automatch.report.notation import notation, renamed
 from automatch.report.plan import next_steps, report, summary
+from automatch.rules import fold
 from automatch.tensor import Listing, Tensor
 from plan_cases import doubtful, listing, pair, plan, true_plan
 
@@ -321,3 +322,20 @@ def test_runners_up_say_who_has_them() -> None:
     other = Alternative("c/d", 0.5, "e/f")
     made: list[Pair] = [doubtful("a", "b", alternatives=(other,))]
     assert "or 0.50  c/d, taken by e/f" in as_text(report(plan(made)))
+
+
+def test_doubts_that_one_answer_settles_are_one_question() -> None:
+    doubts = {"why": "student and teacher could be swapped"}
+    pairs = [doubtful(f"student/l{i}/w", f"net/l{i}/w", group=f"w{i}", **doubts) for i in range(4)]
+    pairs += [doubtful(f"teacher/x{i}/b", f"old/y{i}/c", group=f"w{i}", **doubts) for i in range(4)]
+    labels = [("undecided", "swapped")] * 8
+    rules = fold([(entry.source, entry.target) for entry in pairs], labels=labels)
+    assert len(rules) == 2
+    numbered = {member: number for number, rule in enumerate(rules, start=1) for member in rule.members}
+    pairs = [msgspec.structs.replace(entry, rule=numbered[i]) for i, entry in enumerate(pairs)]
+    records = tuple(RuleRecord(n, *rule.pattern.text(), 4) for n, rule in enumerate(rules, start=1))
+    made = msgspec.structs.replace(plan(pairs), rules=records, pairs=tuple(pairs))
+    text = as_text(report(made))
+    assert "To decide: 8 variables in 1 question," in text
+    assert "one answer to #1 decides these 8" in text
+    assert not made.decide("#1", "accept").undecided
