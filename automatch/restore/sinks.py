@@ -13,8 +13,7 @@ from automatch.read.live import graph_of, named_variables
 from automatch.restore.eager import restore_eagerly
 from automatch.restore.feed import restore_by_feeding
 from automatch.restore.session import restore_by_nodes
-from automatch.restore.staging import Stage
-from automatch.shards import has_shards
+from automatch.restore.staging import Stage, opened_by_tensorflow
 from automatch.tensor import Listing, Tensor
 
 __all__ = ["Sink", "sink_for"]
@@ -102,7 +101,7 @@ class SessionSink:
         return tensor if node is None else replace(tensor, name=node)
 
     def _run(self, moves: Sequence[Move], source: Listing, checks: Sequence[Any]) -> list[bool]:
-        prefix = _opened_by_tensorflow(source)
+        prefix = opened_by_tensorflow(source)
         if prefix is None or self._graph.finalized:
             return restore_by_feeding(self._session, moves, Stage(source), checks)
         import tensorflow as tf
@@ -125,10 +124,3 @@ class SessionSink:
         except tf.errors.FailedPreconditionError:
             return False
         return True
-
-
-def _opened_by_tensorflow(source: Listing) -> str | None:
-    """The prefix of a checkpoint that TensorFlow reads by itself, else None: its names must be no glob."""
-    if not has_shards(source) or source.path is None or any(letter in source.path for letter in "*?[]\\"):
-        return None
-    return source.path

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from automatch.moves import Move
-from automatch.shards import shards_of
+from automatch.shards import has_shards, shards_of
 from automatch.tensor import Listing
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Stage"]
+__all__ = ["Stage", "opened_by_tensorflow"]
 
 KEPT = 96 * 2**20
 
@@ -28,6 +28,7 @@ class Stage:
         assert source.values is not None
         self._read = source.values
         self._shards = shards_of(source)
+        self.prefix = opened_by_tensorflow(source)
         self._kept: dict[str, np.ndarray] = {}
 
     def verify(self, moves: Sequence[Move]) -> None:
@@ -58,3 +59,10 @@ class Stage:
             return self._kept[name]
         mapped = self._shards.mapped(name) if self._shards is not None else None
         return self._read(name) if mapped is None else mapped
+
+
+def opened_by_tensorflow(source: Listing) -> str | None:
+    """The prefix of a checkpoint that TensorFlow reads by itself, else None: its names must be no glob."""
+    if not has_shards(source) or source.path is None or any(letter in source.path for letter in "*?[]\\"):
+        return None
+    return source.path
