@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from automatch.read.files import damage_as_error, open_regular
 from automatch.read.numpy_names import dtype_name, seen_as
 from automatch.tensor import Shape
-from automatch.transform import numpy_dtype
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,10 +74,10 @@ def described(name: str, dataset: Any) -> tuple[Shape, str] | None:
 
 
 def _marked(dataset: Any) -> str | None:
-    """Keras keeps what HDF5 has no type for as opaque bytes, and not always says what they are."""
-    mark = dataset.attrs.get("dtype")
-    if isinstance(mark, str) and numpy_dtype(mark).itemsize == dataset.dtype.itemsize:
-        return mark
+    """Keras keeps what HDF5 has no type for as opaque bytes; of two bytes that is bfloat16.
+
+    The attribute that says so is not read: where it is damaged, HDF5 itself crashes on it.
+    """
     return "bfloat16" if dataset.dtype == "V2" else None
 
 
