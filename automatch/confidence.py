@@ -29,6 +29,7 @@ _WORDS = 7.0
 # and 115 right and 5 wrong ones.
 _NAMESAKE, _NAMED = 0.15, 0.7
 _STRANGER, _MISFIT = 0.45, 0.4
+_ROW = 0.5
 _DOUBTED = 0.6
 
 
@@ -63,6 +64,7 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
             "support": min(support, 10.0) / 5,
         }
         stranger = usual_alone - alone[place] > _STRANGER and usual - agree[place] > _MISFIT
+        stranger = stranger and float(scores.parts["axis"][at]) < _ROW
         if namesake > _NAMESAKE and alone[place] < _NAMED:
             doubt = "what has its name in the source has another shape"
         elif stranger:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from itertools import combinations
+from itertools import permutations
 
 from automatch.describe import Features, Path
+from automatch.names import Atom
 from automatch.slots import Satellite
 
 __all__ = ["copies", "followers", "numbers"]
@@ -51,8 +52,9 @@ Relative = dict[tuple[Path, object], int]
 
 
 def _twins(side: Features) -> Iterator[tuple[Relative, Relative]]:
-    """Ordered pairs of scopes that hold the same under the same relative names, largest first."""
-    alike: dict[frozenset[tuple[Path, object]], list[tuple[Path, Relative]]] = defaultdict(list)
+    """Ordered pairs of scopes of which the second holds nothing but what the first holds, largest first."""
+    alike: dict[Atom, list[tuple[Path, Relative]]] = defaultdict(list)
+    whole: dict[frozenset[tuple[Path, object]], list[tuple[Path, Relative]]] = defaultdict(list)
     for scope in side.scopes:
         # A single kernel with its normalisation has look-alikes everywhere; a tower has several kernels.
         if sum(not side.vectors[i] for i in scope.members) < _KERNELS:
@@ -60,12 +62,13 @@ def _twins(side: Features) -> Iterator[tuple[Relative, Relative]]:
         end = len(scope.path)
         below: Relative = {(side.names[i].atoms[end:], side.tensors[i].shape): i for i in scope.members}
         if len(below) == len(scope.members):
-            alike[frozenset(below)].append((scope.path, below))
-    for group in sorted(alike.values(), key=lambda group: -len(group[0][1])):
-        for (path, first), (other, second) in combinations(group, 2):
-            if not set(first.values()) & set(second.values()) and _words(path) != _words(other):
-                yield first, second
-                yield second, first
+            whole[frozenset(below)].append((scope.path, below))
+            alike[scope.path[-1]].append((scope.path, below))
+    for group in sorted([*whole.values(), *alike.values()], key=lambda group: -len(group[0][1])):
+        for (path, first), (other, second) in permutations(group, 2):
+            if _words(path) != _words(other) and second.keys() <= first.keys():
+                if not set(first.values()) & set(second.values()):
+                    yield first, second
 
 
 def _words(path: Path) -> list[str]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 __all__ = ["Atom", "Name", "natural_key", "parse"]
 
@@ -26,6 +26,7 @@ _ATOM = re.compile(
 )
 _COMPONENT = re.compile(r"[/.|:]+")
 _SUFFIX = re.compile(r"(/\.ATTRIBUTES/VARIABLE_VALUE|:\d+)$")
+_LETTER = re.compile(r"^[a-f]$")
 _NUMBER = re.compile(r"(\d+)")
 
 Atom = str | int
@@ -78,6 +79,8 @@ def parse(text: str) -> Name:
     ('h', 11, 'attn', 'qkv', 'proj', 'w')
     """
     components = tuple(part for part in _COMPONENT.split(_SUFFIX.sub("", text)) if part)
+    # A scope `b` between `a` and `c` counts; a leaf `b` is a bias.
+    components = tuple(_LETTER.sub(_counted, part) for part in components[:-1]) + components[-1:]
     atoms: list[Atom] = []
     leaf = 0
     for component in components:
@@ -86,7 +89,12 @@ def parse(text: str) -> Name:
     return Name(text, components, tuple(atoms), leaf)
 
 
-def _atoms(component: str) -> list[Atom]:
+@lru_cache(maxsize=1 << 16)  # the names of a large model are made of few components
+def _counted(letter: re.Match[str]) -> str:
+    return str(ord(letter.group()) - ord("a"))
+
+
+def _atoms(component: str) -> tuple[Atom, ...]:
     found: list[Atom] = []
     for match in _ATOM.finditer(component):
         text = match.group()
@@ -97,7 +105,7 @@ def _atoms(component: str) -> list[Atom]:
             found.append(ord(text) - ord("a"))
         else:
             found.append(text.lower())
-    return found
+    return tuple(found)
 
 
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:

@@ -13,6 +13,7 @@ __all__ = ["Satellite", "satellites"]
 
 _SUFFIX = re.compile(r"(/\.ATTRIBUTES/VARIABLE_VALUE|:\d+)$")
 _OBJECT_SLOT = re.compile(r"^(?P<base>.+)/\.OPTIMIZER_SLOT/[^/]+/(?P<kind>[^/]+)$")
+_CUT_PART = re.compile(r"^(|t|rt|art|part)_\d+$")
 _REPLICA = re.compile(r"/(replica_\d+)$")
 
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -103,6 +104,10 @@ def _owner(head: str, replica: re.Match[str] | None, index: dict[str, int]) -> i
         base = index.get("/".join(parts[start:]))
         if base is not None and (start == 0 or len(parts) - start >= 2):
             return base
+    # TensorFlow cuts the first letters off the name of a partition: the slot of `x/part_0` is `x/t_0/Adagrad`.
+    if len(parts) > 1 and _CUT_PART.match(parts[-1]):
+        whole = "/".join(parts[:-1])
+        return index.get(whole, index.get(f"{whole}/part_{parts[-1].rpartition('_')[2]}"))
     return None
 
 

@@ -58,7 +58,7 @@ def solve(scores: Scores) -> Solution:
             break
         settled = sure
         scores.learn(settled)
-    return Solution(scores, total, pairs, longings, frozenset(settled), _namesakes(scores, pairs))
+    return Solution(scores, total, pairs, longings, frozenset(settled), _namesakes(scores, pairs, settled))
 
 
 def _longings(
@@ -81,13 +81,17 @@ def _longings(
     return tuple(found[pair.target] for pair in pairs)
 
 
-def _namesakes(scores: Scores, pairs: tuple[Assigned, ...]) -> tuple[float, ...]:
+def _namesakes(
+    scores: Scores, pairs: tuple[Assigned, ...], settled: list[tuple[int, int]]
+) -> tuple[float, ...]:
     """What the words would gain with a source of the same numbers that no transform turns into the target.
 
     A head with another class count is the case: what has its name does not fit, so what fits is no match.
+    What is settled with another target is nobody's namesake.
     """
     words = np.where(np.isfinite(scores.parts["kind"]) | ~scores.same_numbers, -np.inf, scores.words_alone)
-    best = words.max(axis=1)
+    words[:, [s for _, s in settled]] = -np.inf
+    best = words.max(axis=1, initial=-np.inf)
     return tuple(
         max(0.0, float(best[pair.target] - scores.words_alone[pair.target, pair.source])) for pair in pairs
     )

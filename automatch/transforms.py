@@ -18,6 +18,9 @@ __all__ = ["Chosen", "choose"]
 
 Key = tuple[object, ...]
 
+# One head that is kept in another layout does not bring all square kernels into doubt.
+_MAJORITY = 0.9
+
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
@@ -88,5 +91,5 @@ def _elect(ways: Options, electorates: list[Counter[OptionKind]], default: Optio
         counted = [(count, kind) for kind, count in votes.items() if kind in offered]
         if counted:
             count, kind = max(counted, key=lambda vote: (vote[0], vote[1]))
-            return offered[kind], count == sum(number for number, _ in counted)
+            return offered[kind], count >= _MAJORITY * sum(number for number, _ in counted)
     return offered.get(default, ways[0][0]), default in offered and len(offered) == len(ways)
