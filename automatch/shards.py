@@ -48,7 +48,9 @@ class Shards:
         import numpy as np
 
         return {
-            shard: np.memmap(path, np.uint8, "r") if path.stat().st_size else np.empty(0, np.uint8)
+            shard: np.asarray(np.memmap(path, np.uint8, "r"))
+            if path.stat().st_size
+            else np.empty(0, np.uint8)
             for shard, path in self.bundle.shards.items()
         }
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from automatch.errors import PlanError, PlanIsStale, UnreadableFile, UnwritableFile
+from automatch.errors import PlanError, PlanIsStale, RestoreError, UnreadableFile, UnwritableFile, UsageError
 from automatch.plan import Plan
 from automatch.read import read
 from automatch.read.table import rows
@@ -245,6 +245,36 @@ def test_a_file_of_another_format_becomes_a_checkpoint(tmp_path: Path) -> None:
     found = loaded(tmp_path / "new.ckpt")
     np.testing.assert_array_equal(found["net/w"], VALUES["old/w"].T)
     np.testing.assert_array_equal(found["net/b"], VALUES["old/b"])
+
+
+@pytest.mark.parametrize("to", ["safetensors", "npz"])
+def test_weights_are_written_in_other_formats_and_read_by_their_own_libraries(
+    tmp_path: Path, to: str
+) -> None:
+    from safetensors.numpy import load_file
+
+    prefix = checkpoint(tmp_path, VALUES)
+    plan = plan_for(
+        prefix, {"net/w": ("old/w", "transpose:1,0"), "net/b": "old/b", "step": "step", "flag": "flag"}
+    )
+    out = tmp_path / f"weights.{to}"
+    apply(plan, out, to=to)
+    found = load_file(out) if to == "safetensors" else dict(np.load(out))
+    assert set(found) == {"net/w", "net/b", "step", "flag"}
+    np.testing.assert_array_equal(found["net/w"], VALUES["old/w"].T)
+    np.testing.assert_array_equal(found["step"], VALUES["step"])
+    np.testing.assert_array_equal(found["flag"], VALUES["flag"])
+    with pytest.raises(UnwritableFile, match="stands already"):
+        apply(plan, out, to=to)
+
+
+def test_strings_do_not_go_into_safetensors_and_unknown_forms_are_named(tmp_path: Path) -> None:
+    plan = plan_for(checkpoint(tmp_path, VALUES), {"words": "words"})
+    with pytest.raises(RestoreError, match="'words' is string, which safetensors cannot hold"):
+        apply(plan, tmp_path / "x.safetensors", to="safetensors")
+    with pytest.raises(UsageError, match="no form 'onnx'"):
+        apply(plan, tmp_path / "x.onnx", to="onnx")
+    assert not list(tmp_path.glob("*x.*"))
 
 
 @given(st.dictionaries(st.binary(min_size=1, max_size=40), st.binary(max_size=300), max_size=80))

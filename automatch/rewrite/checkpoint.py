@@ -19,7 +19,7 @@ from automatch.read.slices import Extent
 from automatch.read.tf_types import NAME
 from automatch.rewrite.entries import index_bytes
 from automatch.rewrite.progress import Progress
-from automatch.rewrite.stream import byte_chunks, encoded_strings, source_array
+from automatch.rewrite.stream import byte_chunks, encoded_strings, source_array, target_shape
 from automatch.shards import Shards, masked
 from automatch.tensor import Listing
 
@@ -107,18 +107,11 @@ def _kept_entries(
         if entry.slices:
             entries[move.target.name] = entry
         else:
-            entries[move.target.name] = entry._replace(shape=_shape(move), shard=numbers[entry.shard])
+            entries[move.target.name] = entry._replace(shape=target_shape(move), shard=numbers[entry.shard])
         for extent in entry.slices:
             piece = shards.bundle.pieces[move.source.name, extent]
             pieces[move.target.name, extent] = piece._replace(shard=numbers[piece.shard])
     return entries, pieces
-
-
-def _shape(move: Move) -> tuple[int, ...]:
-    shape = move.target.shape
-    if shape is None or any(axis < 0 for axis in shape):
-        return move.source.shape or ()
-    return shape
 
 
 def _link(old: Path, new: Path, copy: bool, progress: Progress) -> bool:
@@ -155,7 +148,7 @@ def _stream(
         offset = file.tell()
         crc = _write(file, move, array, header.endian, progress)
         place = (header.shards - 1, offset, file.tell() - offset, crc)
-        entries[move.target.name] = Entry(_NUMBER[move.target.dtype], _shape(move), *place)
+        entries[move.target.name] = Entry(_NUMBER[move.target.dtype], target_shape(move), *place)
     file.flush()
     os.fsync(file.fileno())
     return entries

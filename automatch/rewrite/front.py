@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from automatch.errors import PlanError, RestoreError, UnwritableFile
+from automatch.errors import PlanError, RestoreError, UnwritableFile, UsageError
 from automatch.files import reason
 from automatch.moves import collect
 from automatch.plan import Pair, Plan, Unmatched
 from automatch.read import read
-from automatch.rewrite.checkpoint import write_checkpoint
+from automatch.rewrite.checkpoint import Written, write_checkpoint
 from automatch.rewrite.progress import Progress, Report
+from automatch.rewrite.weights import FORMS
 from automatch.shards import shards_of
 from automatch.tensor import Listing, Tensor
 
@@ -61,6 +62,7 @@ def apply(
     force: bool = False,
     skip_undecided: bool = False,
     progress: Report | None = None,
+    to: str = "checkpoint",
 ) -> Rewritten:
     """What was written: a checkpoint `out` with the accepted pairs under the target's names.
 
@@ -69,22 +71,32 @@ def apply(
 
     source: where the values are, if no longer where the plan says.
     copy: copy the data shards. force: replace what is there. skip_undecided: leave undecided pairs out.
-    progress: called with bytes done and bytes in all.
+    progress: called with bytes done and bytes in all. to: `checkpoint`, `safetensors` or `npz`.
 
     Raises:
+        UsageError: an unknown `to`.
         PlanError: pairs are undecided. PlanIsStale: the source is not the one of the plan.
         UnreadableFile: the source is missing or damaged. RestoreError: a pair cannot be carried out.
         UnwritableFile: `out` stands already or cannot be written. What stood there is as it was.
     """
+    if to != "checkpoint" and to not in FORMS:
+        raise UsageError(
+            f"there is no form '{to}' to write. Take 'checkpoint', {' or '.join(map(repr, FORMS))}."
+        )
     agreed = plan if isinstance(plan, Plan) else Plan.load(plan)
     _check_decided(agreed, skip_undecided=skip_undecided)
     listing = _listing(agreed, source)
     moves = collect(agreed, listing, _targets(agreed), cast=True, slots=True, strict=True).moves
     place = _free(Path(out), force=force)
     with _moved_into_place(place) as folder:
-        written = write_checkpoint(
-            folder / place.name, moves, listing, shards_of(listing), copy=copy, progress=Progress(progress)
-        )
+        if to == "checkpoint":
+            steps = Progress(progress)
+            shards = shards_of(listing)
+            written = write_checkpoint(folder / place.name, moves, listing, shards, copy=copy, progress=steps)
+        else:
+            steps = Progress(progress, sum(move.nbytes for move in moves))
+            FORMS[to](folder / place.name, moves, listing, steps)
+            written = Written(tuple(move.target.name for move in moves), 0, 0)
     names = tuple(move.target.name for move in moves)
     missing = tuple(t.name for t in _targets(agreed).tensors if t.name not in set(names))
     return Rewritten(place, names, written.changed, missing, written.linked, written.copied)
@@ -130,9 +142,11 @@ def _free(out: Path, *, force: bool) -> Path:
 
 
 def _files(folder: Path, name: str) -> list[Path]:
-    """The files of the checkpoint of a name, the index first."""
-    shard = re.compile(re.escape(name) + r"\.(index|data-\d{5,}-of-\d{5,})")
-    return sorted((path for path in folder.iterdir() if shard.fullmatch(path.name)), reverse=True)
+    """The files of the checkpoint of a name, the index first, and a file of that very name."""
+    shard = re.compile(re.escape(name) + r"(\.(index|data-\d{5,}-of-\d{5,}))?")
+    return sorted(
+        (path for path in folder.iterdir() if shard.fullmatch(path.name) and not path.is_dir()), reverse=True
+    )
 
 
 @contextmanager

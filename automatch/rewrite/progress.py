@@ -13,8 +13,8 @@ Report = Callable[[int, int], None]
 class Progress:
     """Counts bytes and reports them; `total` is known once the work has been laid out."""
 
-    def __init__(self, report: Report | None = None) -> None:
-        self.total = 0
+    def __init__(self, report: Report | None = None, total: int = 0) -> None:
+        self.total = total
         self._done = 0
         self._report = report
 

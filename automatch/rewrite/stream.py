@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Literal
 
 from automatch.moves import Move
 from automatch.shards import Shards, masked
-from automatch.tensor import Listing
+from automatch.tensor import Listing, Shape
 from automatch.transform import numpy_dtype
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["byte_chunks", "encoded_strings", "source_array"]
+__all__ = ["byte_chunks", "encoded_strings", "source_array", "target_shape"]
 
 CHUNK = 32 * 2**20
 
@@ -32,6 +32,14 @@ def source_array(move: Move, source: Listing, shards: Shards | None) -> np.ndarr
             return mapped
     assert source.values is not None
     return source.values(name)
+
+
+def target_shape(move: Move) -> Shape:
+    """The shape of the target, or of the source where a graph leaves the target's open."""
+    shape = move.target.shape
+    if shape is None or any(axis < 0 for axis in shape):
+        return move.source.shape or ()
+    return shape
 
 
 def byte_chunks(move: Move, array: np.ndarray, endian: str = "little") -> Iterator[np.ndarray]:
