@@ -71,7 +71,8 @@ def apply(
 
     source: where the values are, if no longer where the plan says.
     copy: copy the data shards. force: replace what is there. skip_undecided: leave undecided pairs out.
-    progress: called with bytes done and bytes in all. to: `checkpoint`, `safetensors` or `npz`.
+    progress: called with bytes done and bytes in all. to: `checkpoint`,
+        `safetensors`, `npz`, or `keras-h5` for a target that is a Keras 3 `.weights.h5` file.
 
     Raises:
         UsageError: an unknown `to`.

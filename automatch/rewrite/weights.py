@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from automatch.shards import shards_of
 from automatch.tensor import Listing
 from automatch.transform import numpy_dtype
 
-__all__ = ["FORMS", "write_npz", "write_safetensors"]
+__all__ = ["FORMS", "write_keras_h5", "write_npz", "write_safetensors"]
 
 # https://github.com/huggingface/safetensors#format
 _SAFETENSORS = {
@@ -37,6 +38,8 @@ _SAFETENSORS = {
     "float8_e5m2": "F8_E5M2",
     "float8_e4m3fn": "F8_E4M3",
 }
+
+_KERAS_PLACE = re.compile(r"(^|/)vars/\d+$")
 
 
 def write_safetensors(path: Path, moves: Sequence[Move], source: Listing, progress: Progress) -> None:
@@ -86,9 +89,35 @@ def write_npz(path: Path, moves: Sequence[Move], source: Listing, progress: Prog
                     progress.step(chunk.nbytes)
 
 
+def write_keras_h5(path: Path, moves: Sequence[Move], source: Listing, progress: Progress) -> None:
+    """Nothing, after the targets have been written as the datasets of a Keras 3 `.weights.h5` file.
+
+    The target's names have to be a `.weights.h5` file's own, which are the paths of datasets.
+
+    Raises RestoreError for other names or a dtype that HDF5 has not; UnreadableFile for a damaged source.
+    """
+    import h5py
+
+    _check(moves, {name for name in _SAFETENSORS if not name.startswith(("bfloat", "float8"))}, "keras-h5")
+    for move in moves:
+        if not _KERAS_PLACE.search(move.target.name):
+            raise RestoreError(
+                f"'{move.target.name}' is no place in a Keras 3 weights file, such as 'layers/dense/vars/0'. "
+                "Make the plan with a .weights.h5 file of the model as the target."
+            )
+    shards = shards_of(source)
+    with h5py.File(path, "x") as file:
+        for move in moves:
+            array = source_array(move, source, shards)
+            value = move.transform.apply(array, target_shape(move), move.target.dtype)
+            file.create_dataset(move.target.name, data=value)
+            progress.step(value.nbytes)
+
+
 FORMS: dict[str, Callable[[Path, Sequence[Move], Listing, Progress], None]] = {
     "safetensors": write_safetensors,
     "npz": write_npz,
+    "keras-h5": write_keras_h5,
 }
 
 
