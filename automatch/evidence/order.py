@@ -34,7 +34,7 @@ Pairs = Sequence[tuple[int, int]]
 _WEIGHT = 1.5
 # Of the items that could be aligned, as many as this must be for the orders to count at all; the weight
 # rises from nothing at _FAIR to all at 1.
-_COMPARABLE, _FAIR = 0.75, 0.85
+_COMPARABLE, _FAIR = 0.75, 0.75
 # Sequences that fit as well backwards show little, unless they fit entirely.
 _BACKWARDS, _ENTIRELY = 0.1, 0.95
 _NAMES = 0.3
