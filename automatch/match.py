@@ -1,7 +1,7 @@
 """Two listings in, a matching out: the matcher's whole story.
 
-    listing ─ slots set aside ─> describe ─> score ⇄ assign (solve) ─> transforms, confidence ─> pairs
-                    └── followed kind to kind, with copies of what is matched, at the end ──┘
+    listing ─ slots aside ─> reduce ─> describe ─> score ⇄ assign (solve) ─> transforms, confidence ─> pairs
+                 └── followed kind to kind, with copies of what is matched, at the end ──┘
 
 Everything in between goes by index; names come back in the plan only.
 """
@@ -18,6 +18,7 @@ from automatch.follow import copies, followers, numbers
 from automatch.matching import Match, Matching
 from automatch.names import parse
 from automatch.reasons import unmatched, unused
+from automatch.reduce import Reduction, reduce
 from automatch.score import Scores
 from automatch.slots import Satellite, satellites
 from automatch.solve import Solution, solve
@@ -52,7 +53,8 @@ def match(
     for t, s in decided.items():
         aside_t.pop(t, None)
         aside_s.pop(s, None)
-    found = _variables(source, target, aside_s, aside_t, decided, refused)
+    small = reduce(source, target, _others(source, aside_s), _others(target, aside_t), decided)
+    found, why = small.spread(_variables(source, target, small, decided, refused), decided, refused)
     found |= _satellites(found, aside_s, aside_t, source, target, refused)
     if use_ema:
         found = _averaged(found, aside_s, aside_t)
@@ -60,22 +62,25 @@ def match(
     taken = {match.source for match in matches}
     return Matching(
         matches,
-        unmatched(target, source, found, aside_t),
+        unmatched(target, source, found, aside_t) | why,
         unused(source, target, taken, aside_s),
     )
+
+
+def _others(listing: Listing, aside: Mapping[int, Satellite]) -> list[int]:
+    """The variables that are nobody's slot."""
+    return [i for i in range(len(listing)) if i not in aside]
 
 
 def _variables(
     source: Listing,
     target: Listing,
-    aside_s: Mapping[int, Satellite],
-    aside_t: Mapping[int, Satellite],
+    small: Reduction,
     decided: Mapping[int, int],
     refused: Collection[tuple[int, int]],
 ) -> dict[int, Match]:
-    """The pairs of variables that are nobody's slot, by target index."""
-    given = describe(source, [i for i in range(len(source)) if i not in aside_s])
-    wanted = describe(target, [i for i in range(len(target)) if i not in aside_t])
+    """The pairs of the variables that stand for all that are nobody's slot, by target index."""
+    given, wanted = describe(source, small.source), describe(target, small.target)
     if not len(given) or not len(wanted):
         return {}
     first = _solved(wanted, given, decided, refused)
@@ -100,7 +105,7 @@ def _solved(
     row = {listed: i for i, listed in enumerate(wanted.variables)}
     column = {listed: i for i, listed in enumerate(given.variables)}
     scores.decide(
-        {row[t]: column[s] for t, s in decided.items() if t in row},
+        {row[t]: column[s] for t, s in decided.items() if t in row and s in column},
         {(row[t], column[s]) for t, s in refused if t in row and s in column},
     )
     return solve(scores)

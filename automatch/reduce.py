@@ -1,0 +1,118 @@
+"""Large models made small before they are matched, and the answer spread over what was left out.
+
+Of every axis (see `orbits.py`) a few members stay: the first ones, so that offsets and order show, and the
+last ones, so that its end does. Nested axes shrink multiplicatively. What was left out follows what stayed
+(`spread.py`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from automatch.matching import Match
+from automatch.orbits import Axis, Orbits, find_orbits
+from automatch.spread import spread
+from automatch.tensor import Listing
+
+__all__ = ["Reduction", "reduce"]
+
+# Up to this size a side is matched as it is: a second of work.
+_WHOLE = 1500
+
+# Three show a step, and whether the first is special; two show the end.
+_FIRST, _LAST = 3, 2
+# Ranks of pairs that a person has decided are kept too, up to so many of an axis: they teach the rest.
+_PINNED = 8
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """The variables (indices into the listings) to match; `spread` extends their matches to all."""
+
+    target: list[int]
+    source: list[int]
+    _orbits: tuple[Orbits, Orbits] | None = None
+
+    def spread(
+        self,
+        found: Mapping[int, Match],
+        decided: Mapping[int, int],
+        refused: Collection[tuple[int, int]],
+    ) -> tuple[dict[int, Match], dict[int, str]]:
+        """The matches of all variables by target, and why of those that were left out some have none.
+
+        decided: target -> source, pairs by a person; refused: (target, source) pairs that must not be made.
+        """
+        if self._orbits is None:
+            return dict(found), {}
+        return spread(*self._orbits, self.target, found, decided, refused)
+
+
+def reduce(
+    source: Listing,
+    target: Listing,
+    variables_s: Sequence[int],
+    variables_t: Sequence[int],
+    decided: Mapping[int, int],
+) -> Reduction:
+    """The variables that stand for all; all of them where neither side is large.
+
+    decided: target -> source, pairs by a person.
+    """
+    if max(len(variables_s), len(variables_t)) <= _WHOLE:
+        return Reduction(list(variables_t), list(variables_s))
+    orbits_t, orbits_s = find_orbits(target, variables_t), find_orbits(source, variables_s)
+    kept = _kept_ranks(orbits_t, orbits_s, decided)
+    return Reduction(_kept(orbits_t, kept), _kept(orbits_s, kept), (orbits_t, orbits_s))
+
+
+def _kept(orbits: Orbits, kept: Mapping[Axis, Collection[int]]) -> list[int]:
+    ranks = [[kept[axis] for axis in axes] for axes in orbits.axes]
+    return [
+        i
+        for i, orbit in orbits.of.items()
+        if all(rank in some for rank, some in zip(orbits.ranks[i], ranks[orbit], strict=True))
+    ]
+
+
+def _kept_ranks(target: Orbits, source: Orbits, decided: Mapping[int, int]) -> dict[Axis, frozenset[int]]:
+    """The ranks to keep of each axis: the same ones wherever axes of both sides could correspond.
+
+    Axes of one length correspond rank by rank. Those of other lengths must not look as if they did: all of
+    them keep what any of them keeps, by place and, where their families differ in length, by number.
+    """
+    axes = [{axis for some in side.axes for axis in some} for side in (target, source)]
+    lengths = {len(axis) for axis in axes[0]} & {len(axis) for axis in axes[1]}
+    pinned = _pinned(target, source, decided)
+    kept = {axis: _ends(axis) | pinned[len(axis)] for axis in axes[0] | axes[1]}
+    odd = [axis for axis in kept if len(axis) not in lengths]
+    places = {axis.places[rank] for axis in odd for rank in kept[axis]}
+    places |= {place for axis in odd for place in axis.apart}
+    values: dict[int, set[int]] = defaultdict(set)
+    for axis in odd:
+        values[axis.family] |= {axis.values[rank] for rank in kept[axis]}
+    for axis in odd:
+        others = {value for family, some in values.items() if family != axis.family for value in some}
+        kept[axis] = kept[axis] | {
+            rank
+            for rank, (place, value) in enumerate(zip(axis.places, axis.values, strict=True))
+            if place in places or value in others
+        }
+    return {axis: frozenset(rank for rank in ranks if rank < len(axis)) for axis, ranks in kept.items()}
+
+
+def _ends(axis: Axis) -> set[int]:
+    return {*range(_FIRST), *range(len(axis) - _LAST, len(axis))}
+
+
+def _pinned(target: Orbits, source: Orbits, decided: Mapping[int, int]) -> dict[int, set[int]]:
+    """By length of the axis, the ranks of pairs that a person has decided."""
+    pinned: dict[int, set[int]] = defaultdict(set)
+    for t, s in decided.items():
+        for side, i in ((target, t), (source, s)):
+            for axis, rank in zip(side.axes[side.of[i]], side.ranks[i], strict=True) if i in side.of else ():
+                if len(pinned[len(axis)]) < _PINNED:
+                    pinned[len(axis)].add(rank)
+    return pinned
