@@ -66,7 +66,8 @@ def _totals(results: Sequence[Result]) -> str:
     precision = right / (right + wrong) if right + wrong else 1.0
     return (
         f"right {right:6d}  wrong {wrong:5d}  missed {missed:5d}  precision {precision:.4f}  "
-        f"recall {recall:.4f} (mean over {len(families)} families)  clean {clean}/{len(results)}  {seconds:.1f} CPU s"
+        f"recall {recall:.4f} (mean over {len(families)} families)  clean {clean}/{len(results)}  "
+        f"{seconds:.1f} CPU s"
     )
 
 
@@ -78,7 +79,9 @@ def _print(title: str, results: Sequence[Result], *, details: bool, show: int) -
     if details:
         for result in results:
             o = result.outcome
-            print(f"  {result.case.name:64s} {o.right:5d} {o.wrong:5d} {o.missed:5d}  {result.seconds:6.2f} s")
+            print(
+                f"  {result.case.name:64s} {o.right:5d} {o.wrong:5d} {o.missed:5d}  {result.seconds:6.2f} s"
+            )
             for target, source, transform, truth in o.wrong_pairs[:show]:
                 print(f"      wrong: {target} <- {source} ({transform}); truth: {truth}")
             for target in o.missed_targets[:show]:
@@ -86,8 +89,11 @@ def _print(title: str, results: Sequence[Result], *, details: bool, show: int) -
         print(f"  {'family':24s} cases  right wrong missed recall")
         for family, some in sorted(families.items()):
             outcomes = [r.outcome for r in some]
-            counts = [sum(getattr(o, what) for o in outcomes) for what in ("right", "wrong", "missed")]
-            print(f"  {family:24s} {len(some):5d}  {counts[0]:5d} {counts[1]:5d} {counts[2]:6d} {mean(o.recall for o in outcomes):6.3f}")
+            right, wrong, missed = (
+                sum(getattr(o, w) for o in outcomes) for w in ("right", "wrong", "missed")
+            )
+            recall = mean(o.recall for o in outcomes)
+            print(f"  {family:24s} {len(some):5d}  {right:5d} {wrong:5d} {missed:6d} {recall:6.3f}")
     inside = [r for r in results if r.case.tensorflow_only]
     print(f"  all         {_totals(results)}")
     if inside and len(inside) < len(results):
@@ -97,7 +103,12 @@ def _print(title: str, results: Sequence[Result], *, details: bool, show: int) -
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; the exit code is 0."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks accuracy", description=__doc__)
-    parser.add_argument("--corpus", type=Path, default=os.environ.get("AUTOMATCH_CORPUS"), help="folder with the corpus and its real files")
+    parser.add_argument(
+        "--corpus",
+        type=Path,
+        default=os.environ.get("AUTOMATCH_CORPUS"),
+        help="folder with the corpus and its real files",
+    )
     parser.add_argument("--min-score", type=float, default=0.8)
     parser.add_argument("--only", nargs="*", default=(), help="cases whose name holds one of these words")
     parser.add_argument("--show", type=int, default=0, help="wrong and missed pairs to print for each case")
@@ -108,18 +119,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     corpus = None if options.corpus is None else Path(options.corpus)
     chosen = list(cases(corpus, options.only))
     for real in (False, True) if corpus is not None else (False,):
-        results = run(partial(automatch_answer, real=real, min_score=options.min_score), chosen, options.workers)
-        title = "automatch, real files with their graphs where there are any" if real else "automatch, from listings"
+        results = run(
+            partial(automatch_answer, real=real, min_score=options.min_score), chosen, options.workers
+        )
+        title = (
+            "automatch, real files with their graphs where there are any"
+            if real
+            else "automatch, from listings"
+        )
         _print(title, results, details=True, show=options.show)
     if not options.no_baseline:
         from benchmarks.baseline import answer
 
         for cut in (0.8, None):
             results = run(partial(answer, cut=cut), chosen, options.workers)
-            _print(f"plain baseline, {'no threshold' if cut is None else f'at {cut}'}", results, details=False, show=0)
+            _print(
+                f"plain baseline, {'no threshold' if cut is None else f'at {cut}'}",
+                results,
+                details=False,
+                show=0,
+            )
     if options.peer:
         from benchmarks import peer
 
-        peer.compare(chosen, run(partial(automatch_answer, real=False, min_score=options.min_score), chosen, 1))
+        peer.compare(
+            chosen, run(partial(automatch_answer, real=False, min_score=options.min_score), chosen, 1)
+        )
     sys.stdout.flush()
     return 0

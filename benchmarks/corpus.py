@@ -25,6 +25,8 @@ __all__ = ["Accepted", "Case", "Outcome", "cases", "score"]
 
 LISTINGS = Path(__file__).parent / "corpus"
 
+_NOTHING = "has no counterpart"
+
 Accepted = Iterable[tuple[str, str, str]]
 """(target name, source name, transform) of the pairs that would be restored."""
 
@@ -80,8 +82,9 @@ class Outcome:
 
     @property
     def recall(self) -> float:
-        """Right of all that could be right; 1.0 where nothing could."""
-        possible = self.right + self.missed
+        """Right of all that have a counterpart; 1.0 where none has."""
+        mistaken = sum(truth != _NOTHING for *_, truth in self.wrong_pairs)
+        possible = self.right + self.missed + mistaken
         return self.right / possible if possible else 1.0
 
 
@@ -111,7 +114,7 @@ def score(case: Case, accepted: Accepted) -> Outcome:
             continue
         entry = truth.get(target)
         if entry is None:
-            wrong.append((target, source, transform, "has no counterpart"))
+            wrong.append((target, source, transform, _NOTHING))
             continue
         good = {entry["source"], *entry.get("also", ()), *entry.get("alternatives", ())}
         if source not in good:
