@@ -21,8 +21,15 @@ __all__ = ["apply", "demo", "export"]
 )
 @click.option("--force", is_flag=True, help="Write over a checkpoint that exists.")
 @click.option("--skip-undecided", is_flag=True, help="Leave out what is undecided; default is to refuse.")
+@click.option(
+    "--to",
+    type=click.Choice(["checkpoint", "safetensors", "npz", "keras-h5"]),
+    default="checkpoint",
+    show_default=True,
+    help="The format to write; keras-h5 for a target that is a .weights.h5 file.",
+)
 def apply(
-    plan_path: str, output: str, source: str | None, copy: bool, force: bool, skip_undecided: bool
+    plan_path: str, output: str, source: str | None, copy: bool, force: bool, skip_undecided: bool, to: str
 ) -> int:
     """Write a checkpoint under the target's names, which TensorFlow reads as any other."""
     from automatch.rewrite import apply as rewrite
@@ -37,6 +44,7 @@ def apply(
             force=force,
             skip_undecided=skip_undecided,
             progress=progress,
+            to=to,
         )
     printed([line(str(rewritten))])
     return 0
