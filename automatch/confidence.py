@@ -8,18 +8,20 @@ model family left out at a time (`python -m benchmarks calibration`), and shippe
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from importlib import resources
 
 import msgspec
 import numpy as np
 
+from automatch.matching import Standing
 from automatch.solve import Solution
 from automatch.transforms import Chosen
 
-__all__ = ["FEATURES", "Standing", "probability", "standings"]
+__all__ = ["FEATURES", "Calibration", "calibrated", "logistic", "probability", "standings"]
 
 FEATURES = ("margin", "lead", "words", "order", "namesake", "support")
 _WORDS = 7.0
@@ -29,16 +31,21 @@ _WORDS = 7.0
 # and 115 right and 5 wrong ones.
 _NAMESAKE, _NAMED = 0.15, 0.7
 _STRANGER, _MISFIT = 0.45, 0.4
+_FAR_NAMESAKE = 0.4
 _ROW = 0.5
+_WHOLE = 0.98
 _DOUBTED = 0.6
 
+_IN_USE: ContextVar[Calibration | None] = ContextVar("_IN_USE", default=None)
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """The features of one pair, and a doubt that no weight can outvote ('' for none)."""
 
-    features: Mapping[str, float]
-    doubt: str
+class Calibration(msgspec.Struct, frozen=True):
+    """The logistic model, and the table (ascending, to be read linearly) from its output to scores."""
+
+    bias: float
+    weights: dict[str, float]
+    raw: tuple[float, ...]
+    score: tuple[float, ...]
 
 
 def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Standing]:
@@ -47,6 +54,8 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
     agree = [float(scores.agreement[p.target, p.source]) for p in solution.pairs]
     alone = [float(scores.words_alone[p.target, p.source]) / _WORDS for p in solution.pairs]
     usual, usual_alone = _median(agree), _median(alone)
+    # Two models that use each other up have no room for a head that is new.
+    whole = len(solution.pairs) >= _WHOLE * max(len(scores.target), len(scores.source))
     found = []
     for place, pair in enumerate(solution.pairs):
         longing = solution.longings[place]
@@ -64,8 +73,9 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
             "support": min(support, 10.0) / 5,
         }
         stranger = usual_alone - alone[place] > _STRANGER and usual - agree[place] > _MISFIT
-        stranger = stranger and float(scores.parts["axis"][at]) < _ROW
-        if namesake > _NAMESAKE and alone[place] < _NAMED:
+        in_row = float(scores.parts["axis"][at]) >= _ROW
+        stranger = stranger and not in_row and not whole
+        if namesake > (_FAR_NAMESAKE if in_row else _NAMESAKE) and alone[place] < _NAMED:
             doubt = "what has its name in the source has another shape"
         elif stranger:
             doubt = "names agree elsewhere in this model, but not here"
@@ -79,24 +89,31 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
 
 def probability(standing: Standing) -> float:
     """The probability, 0 to 1, that a pair of this standing is right."""
-    model = _model()
-    logit = model.bias + sum(model.weights[name] * standing.features[name] for name in FEATURES)
-    raw = 1 / (1 + math.exp(-logit)) if logit > -700 else 0.0
-    score = float(np.interp(raw, model.raw, model.score))
+    found = _IN_USE.get() or _shipped()
+    score = float(np.interp(logistic(found, standing), found.raw, found.score))
     return min(score, _DOUBTED) if standing.doubt else score
 
 
-class _Model(msgspec.Struct, frozen=True):
-    bias: float
-    weights: dict[str, float]
-    raw: tuple[float, ...]
-    score: tuple[float, ...]
+def logistic(model: Calibration, standing: Standing) -> float:
+    """The output of the logistic model, 0 to 1, before the table."""
+    logit = model.bias + sum(model.weights[name] * standing.features[name] for name in FEATURES)
+    return 1 / (1 + math.exp(-logit)) if logit > -700 else 0.0
+
+
+@contextmanager
+def calibrated(model: Calibration) -> Iterator[None]:
+    """A context in which scores come from this model instead of the shipped one."""
+    token = _IN_USE.set(model)
+    try:
+        yield
+    finally:
+        _IN_USE.reset(token)
 
 
 @cache
-def _model() -> _Model:
+def _shipped() -> Calibration:
     text = resources.files("automatch").joinpath("data/calibration.json").read_text("utf-8")
-    return msgspec.json.decode(text, type=_Model)
+    return msgspec.json.decode(text, type=Calibration)
 
 
 def _median(values: Sequence[float]) -> float:

@@ -97,12 +97,18 @@ def _roles(tensors: Sequence[Tensor], names: Sequence[Name]) -> tuple[str, ...]:
 
 
 def _last_word(name: Name) -> tuple[int, str]:
-    """Place and text of the last word of a name's last component; (-1, '') where it has none."""
-    for place in range(len(name.atoms) - 1, name.leaf - 1, -1):
-        atom = name.atoms[place]
-        if isinstance(atom, str):
-            return place, atom
-    return -1, ""
+    """Place and text of the last word of a name's last component; (-1, '') where it has none.
+
+    A name of one component may be a path in reverse (`gamma-norm-encoder`): then a first word that gives a
+    role counts as the last.
+    """
+    words = [place for place in range(name.leaf, len(name.atoms)) if isinstance(name.atoms[place], str)]
+    if not words:
+        return -1, ""
+    last, first = str(name.atoms[words[-1]]), str(name.atoms[words[0]])
+    if len(name.components) == 1 and role_of(last) is None and role_of(first) is not None:
+        return words[0], first
+    return words[-1], last
 
 
 def _role(tensor: Tensor, name: Name) -> str:

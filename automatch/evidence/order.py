@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -226,6 +227,7 @@ def _by_name(side: Features, place: dict[int, float]) -> list[int]:
     return sorted(range(len(side)), key=key)
 
 
+@lru_cache(maxsize=1 << 17)
 def _usual(name: Name) -> list[tuple[float, ...]]:
     """The usual place of each atom: that of the run of words it stands in."""
     places: list[tuple[float, ...]] = []
