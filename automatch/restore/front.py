@@ -13,7 +13,6 @@ from automatch.restore.outline import saveables
 from automatch.restore.prepare import Prepared, prepare, with_values
 from automatch.restore.result import Restored
 from automatch.restore.sinks import sink_for
-from automatch.suggest import suggest
 
 __all__ = ["restore", "restore_auto"]
 
@@ -43,6 +42,9 @@ def restore_auto(
         UnreadableFile: the checkpoint is missing, damaged or foreign.
         RestoreError: a value cannot be restored. No variable has changed in either case.
     """
+    # What only matching needs is not loaded for a plan that is there.
+    from automatch.suggest import suggest
+
     here, there = read(target), with_values(source)
     plan = suggest(there, here, min_score=min_score, exclude=exclude, pairs=pairs or {}, use_ema=use_ema)
     moves = collect(plan, there, here, cast=cast, slots=slots, strict=False)
