@@ -36,14 +36,17 @@ def copies(target: Features, paired: Mapping[int, int]) -> dict[int, int]:
     Layers that differ in an index are no copies of each other.
     """
     found: dict[int, int] = {}
+    originals: set[int] = set()
     for original, copy in _twins(target):
         pairs = {copy[name]: original[name] for name in copy}
         done = sum(i in paired for i in original.values()) / len(original)
         mine = sum(i in paired for i in copy.values()) / len(copy)
         if done >= _SETTLED and mine <= _LEFT:
+            # Also those whose originals are alone so far: the two may have stood in each other's way. Larger
+            # scopes come first, and what they say holds: no copy is an original as well.
             for i, j in pairs.items():
-                if j in paired:
-                    found.setdefault(i, j)
+                if j not in found and i not in originals:
+                    originals.add(found.setdefault(i, j))
     found.update({i: j for i, j in _replicas(target).items() if j in paired and i not in paired})
     return {i: j for i, j in found.items() if j not in found}
 
@@ -66,9 +69,9 @@ def _twins(side: Features) -> Iterator[tuple[Relative, Relative]]:
             alike[scope.path[-1]].append((scope.path, below))
     for group in sorted([*whole.values(), *alike.values()], key=lambda group: -len(group[0][1])):
         for (path, first), (other, second) in permutations(group, 2):
-            if _words(path) != _words(other) and second.keys() <= first.keys():
-                if not set(first.values()) & set(second.values()):
-                    yield first, second
+            contained = second.keys() <= first.keys() and not set(first.values()) & set(second.values())
+            if contained and _words(path) != _words(other):
+                yield first, second
 
 
 def _words(path: Path) -> list[str]:

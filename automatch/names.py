@@ -98,8 +98,8 @@ def _atoms(component: str) -> tuple[Atom, ...]:
     found: list[Atom] = []
     for match in _ATOM.finditer(component):
         text = match.group()
-        after_number = match.start() > 0 and component[match.start() - 1].isdigit()
-        if text.isdigit():
+        after_number = match.start() > 0 and component[match.start() - 1].isdecimal()
+        if text.isdecimal():
             found.append(int(text) if len(text) < 10 else text)
         elif after_number and len(text) == 1 and text.isalpha() and text.islower():
             found.append(ord(text) - ord("a"))

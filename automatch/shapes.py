@@ -90,7 +90,8 @@ def _layouts(source: Shape, target: Shape, source_framework: str, target_framewo
             found.append(text)
         elif squeezed(moved) == squeezed(target) or (len(source) == 2 and _regroups(moved, target)):
             found.append(f"{text}+reshape")
-    if len(source) > 2 and len(target) == 2:
+    dense = expected_transform(source_framework, target_framework, "dense", 2) or ""
+    if len(source) > 2 and len(target) == 2 and dense.startswith("transpose"):
         found += _heads(source, target)
     return found
 

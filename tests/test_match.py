@@ -1,0 +1,202 @@
+"""Who goes with whom, and who with nobody: heads, towers, layers, shifted numbers, answers of a person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from automatch.tensor import Listing, Order, Tensor
+from match_models import (
+    Model,
+    Part,
+    Vocabulary,
+    answer,
+    keras,
+    less,
+    listing,
+    perceptron,
+    residual,
+    slim,
+    transformer,
+    truth,
+)
+
+ORDERS: list[Order] = ["sorted", "creation"]
+
+
+def side(lines: str, *, order: Order = "sorted", framework: str = "tf1") -> Listing:
+    """A listing from lines such as `encoder/kernel 3 4`."""
+    rows = [line.split() for line in lines.strip().splitlines()]
+    tensors = [Tensor(name, tuple(map(int, shape)), "float32") for name, *shape in rows]
+    if order == "sorted":
+        tensors.sort(key=lambda tensor: tensor.name)
+    return Listing(tuple(tensors), framework=framework, order=order)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_new_head_has_no_counterpart(order: Order) -> None:
+    source = listing(transformer(), slim)
+    target = listing(transformer(classes=16), keras, order=order)
+    found = answer(source, target)
+    assert found.accepted == truth(transformer(), keras, slim)
+    assert "net/classifier/kernel" not in found.accepted
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("make", [lambda n: transformer(classes=n), lambda n: residual(classes=n)])
+def test_a_head_of_another_class_count_stays_as_it_is(make: Callable[[int], Model], order: Order) -> None:
+    found = answer(listing(make(10), slim), listing(make(7), keras, order=order))
+    assert {name for name in found.unmatched if "classifier" in name} == {
+        "net/classifier/kernel",
+        "net/classifier/bias",
+    }
+    assert found.accepted.items() <= truth(make(7), keras, slim).items()
+
+
+def test_a_missing_pooler_is_nobodys_guess() -> None:
+    found = answer(listing(less(transformer(), ("pooler",)), slim), listing(transformer(), keras))
+    assert found.accepted == truth(less(transformer(), ("pooler",)), keras, slim)
+
+
+def test_what_the_target_lacks_is_left_over() -> None:
+    found = answer(listing(transformer(classes=16), slim), listing(less(transformer(), ("pooler",)), keras))
+    assert found.accepted == truth(less(transformer(), ("pooler",)), keras, slim)
+
+
+@pytest.mark.parametrize(("here", "there"), [(3, 4), (4, 3), (2, 5)])
+def test_layers_more_or_fewer_are_no_reason_for_a_wrong_pair(here: int, there: int) -> None:
+    source, target = transformer(here), transformer(there)
+    found = answer(listing(source, slim), listing(target, keras, order="creation"))
+    both = transformer(min(here, there))
+    wrong = set(found.accepted.items()) - set(truth(both, keras, slim).items())
+    assert not wrong
+
+
+@pytest.mark.parametrize("shift", [1, 7])
+def test_numbers_may_start_anywhere(shift: int) -> None:
+    def shifted(part: Part) -> str:
+        return slim(("layer", int(part[1]) + shift, *part[2:]) if part[0] == "layer" else part)
+
+    found = answer(listing(transformer(4), shifted), listing(transformer(4), slim, order="creation"))
+    assert found.accepted == truth(transformer(4), slim, shifted)
+
+
+def test_ten_comes_after_nine() -> None:
+    model = transformer(12, 8)
+    found = answer(listing(model, slim), listing(model, keras, order="creation"))
+    assert found.accepted == truth(model, keras, slim)
+
+
+def twice(model: Model, write: Vocabulary, first: str, second: str, *, order: Order) -> Listing:
+    """The model in two scopes."""
+    within = listing(model, write, order=order)
+    towers = [replace(t, name=f"{scope}/{t.name}") for scope in (first, second) for t in within.tensors]
+    return replace(within, tensors=tuple(towers))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("model", [transformer(2), residual((1, 1))], ids=["transformer", "residual"])
+def test_one_tower_initialises_both(model: Model, order: Order) -> None:
+    found = answer(listing(model, slim), twice(model, keras, "query_tower", "document_tower", order=order))
+    right = {
+        f"{tower}/{t}": s
+        for tower in ("query_tower", "document_tower")
+        for t, s in truth(model, keras, slim).items()
+    }
+    assert found.accepted.items() <= right.items()
+    assert len(found.accepted) >= 0.8 * len(right)
+    of_tower = [
+        {name.partition("/")[2] for name in found.accepted if name.startswith(tower)} for tower in ("q", "d")
+    ]
+    assert of_tower[0] == of_tower[1]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_two_equal_towers_of_the_source_are_not_guessed_between(order: Order) -> None:
+    model = transformer(2)
+    source = twice(model, slim, "student", "teacher", order="sorted")
+    assert answer(source, listing(model, keras, order=order)).accepted == {}
+
+
+QKV = """
+{s}/layer{i}/{q}/w 8 8
+{s}/layer{i}/{k}/w 8 8
+{s}/layer{i}/{v}/w 8 8
+{s}/layer{i}/up/w 8 32
+{s}/layer{i}/down/w 32 8
+"""
+
+
+def attention(scope: str, words: tuple[str, str, str], layers: int = 4) -> Listing:
+    q, k, v = words
+    return side("\n".join(QKV.format(s=scope, i=i, q=q, k=k, v=v).strip() for i in range(layers)))
+
+
+def test_one_answer_decides_the_question_in_all_layers() -> None:
+    source, target = attention("a", ("query", "key", "value")), attention("b", ("one", "two", "three"))
+    asked = answer(source, target)
+    assert not {name for name in asked.accepted if "up" not in name and "down" not in name}
+    fixed = {"b/layer1/one/w": "a/layer1/value/w", "b/layer1/two/w": "a/layer1/query/w"}
+    told = answer(source, target, pairs=fixed)
+    for i in range(4):
+        for word, meant in (("one", "value"), ("two", "query"), ("three", "key")):
+            assert told.accepted[f"b/layer{i}/{word}/w"] == f"a/layer{i}/{meant}/w"
+
+
+def test_refused_pairs_are_not_proposed() -> None:
+    source, target = listing(perceptron(), slim), listing(perceptron(), keras)
+    refused = ("net/dense_1/kernel", "model/fc2/weights")
+    found = answer(source, target, forbidden=[refused])
+    assert "net/dense_1/kernel" in found.unmatched
+    assert found.accepted.items() <= truth(perceptron(), keras, slim).items()
+
+
+def test_a_persons_pair_holds_against_all_evidence() -> None:
+    model: Model = {("dense", i, "kernel"): (6, 6) for i in range(3)}
+    fixed = {"net/dense_0/kernel": "model/fc3/weights"}
+    found = answer(listing(model, slim), listing(model, keras), pairs=fixed)
+    assert found.accepted["net/dense_0/kernel"] == "model/fc3/weights"
+
+
+def test_equal_layers_of_unrelated_names_are_one_question() -> None:
+    source = side("\n".join(f"{word} 16 16" for word in ("apple", "birch", "cedar", "olive", "plum")))
+    target = side("\n".join(f"{word} 16 16" for word in ("granite", "jade", "onyx", "quartz", "ruby")))
+    found = answer(source, target)
+    assert found.accepted == {}
+    assert len(found.undecided) + len(found.unmatched) == 5
+
+
+def blocks(write: str, wide: str, narrow: str, framework: str) -> Listing:
+    """Two blocks of a square kernel between others that are not."""
+    kernels = {"attn": "8 8", "wide": wide, "narrow": narrow}
+    lines = [f"{write.format(i, word)} {shape}" for i in range(2) for word, shape in kernels.items()]
+    return side("\n".join(lines), framework=framework)
+
+
+@pytest.mark.parametrize("framework", ["tf1", "keras2", "keras3", "flax"])
+def test_square_kernels_are_transposed_as_the_others_are(framework: str) -> None:
+    torch = blocks("layer.{}.{}.weight", "32 8", "8 32", "torch")
+    other = blocks("layer/{}/{}/kernel", "8 32", "32 8", framework)
+    for source, target in ((torch, other), (other, torch)):
+        found = answer(source, target)
+        assert len(found.accepted) == 6
+        assert set(found.transforms.values()) == {"transpose:1,0"}
+
+
+def test_square_kernels_stay_as_they_are_where_the_others_do() -> None:
+    torch = blocks("layer.{}.{}.weight", "32 8", "8 32", "torch")
+    other = blocks("layer/{}/{}/kernel", "32 8", "8 32", "keras2")
+    found = answer(torch, other)
+    assert len(found.accepted) == 6
+    assert set(found.transforms.values()) == {"identity"}
+
+
+def test_nothing_is_transposed_between_two_tensorflow_sides() -> None:
+    source = side("a/dense/kernel 5 9\na/out/kernel 9 3")
+    target = side("b/dense/kernel 9 5\nb/out/kernel 3 9")
+    found = answer(source, target)
+    assert found.accepted == {}
+    assert found.transforms == {}
+    assert set(found.unmatched) == {"b/dense/kernel", "b/out/kernel"}
