@@ -8,9 +8,8 @@ from typing import TypedDict
 import numpy as np
 
 from automatch.assign import Assigned
-from automatch.confidence import Standing
 from automatch.describe import Features
-from automatch.matching import RunnerUp
+from automatch.matching import RunnerUp, Standing
 from automatch.score import PARTS
 from automatch.solve import Solution
 

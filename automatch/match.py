@@ -128,6 +128,7 @@ def _matches(solution: Solution, wanted: Features, given: Features) -> dict[int,
             margin=score - max((other.score for other in others), default=0.0),
             evidence=evidence(solution, pair, score),
             runners_up=tuple(replace(other, source=given.variables[other.source]) for other in others),
+            standing=standing[place],
             **doubts(solution, place, standing[place], score),
         )
     return found

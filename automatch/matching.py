@@ -5,9 +5,10 @@ Everything refers to tensors by their index in the two listings; rows are target
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["ManyToOne", "Match", "Matching", "RunnerUp"]
+__all__ = ["ManyToOne", "Match", "Matching", "RunnerUp", "Standing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,14 @@ class RunnerUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """What the score of a pair is made of: its features, and a doubt that nothing outvotes ('' for none)."""
+
+    features: Mapping[str, float]
+    doubt: str
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """A target variable and the source proposed for it.
 
@@ -27,6 +36,7 @@ class Match:
     evidence: `(label, value)` parts that add up to the score.
     doubt: one sentence that says what speaks against it or cannot be told apart; empty where nothing does.
     question: pairs that one answer decides share this word (a group that could be swapped as a whole).
+    standing: what the score was made of (slots have their variable's); None where a rule gave the score.
     """
 
     target: int
@@ -38,6 +48,7 @@ class Match:
     runners_up: tuple[RunnerUp, ...] = ()
     doubt: str = ""
     question: str = ""
+    standing: Standing | None = None
 
 
 @dataclass(frozen=True, slots=True)
