@@ -84,7 +84,8 @@ _SLIM = {
     "query": "attention/self/query", "key": "attention/self/key", "value": "attention/self/value",
     "attended": "attention/output/dense", "first norm": "attention/output/LayerNorm",
     "up": "intermediate/dense", "down": "output/dense", "last norm": "output/LayerNorm",
-    "pooler": "pooler/dense", "norm": "LayerNorm", "embed": "embeddings", "words": "word_embeddings", "places": "position_embeddings", "table": "",
+    "pooler": "pooler/dense", "norm": "LayerNorm", "embed": "embeddings", "table": "",
+    "words": "word_embeddings", "places": "position_embeddings",
 }  # fmt: skip
 _KERAS = {
     "kernel": "kernel", "bias": "bias", "scale": "gamma", "offset": "beta", "mean": "moving_mean",
