@@ -89,11 +89,11 @@ def parse(text: str) -> Name:
     return Name(text, components, tuple(atoms), leaf)
 
 
-@lru_cache(maxsize=1 << 16)  # the names of a large model are made of few components
 def _counted(letter: re.Match[str]) -> str:
     return str(ord(letter.group()) - ord("a"))
 
 
+@lru_cache(maxsize=1 << 16)  # the names of a large model are made of few components
 def _atoms(component: str) -> tuple[Atom, ...]:
     found: list[Atom] = []
     for match in _ATOM.finditer(component):

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from automatch.describe import Features, Path
-from automatch.evidence.sequences import align, on_paths
+from automatch.evidence.sequences import align, regrets
 from automatch.names import Name
 from automatch.vocabulary import usual_place
 
@@ -61,8 +61,8 @@ class _Hypothesis:
     target: list[_Item]
     source: list[_Item]
     same: npt.NDArray[np.bool_]
-    spread_t: list[list[int]]
-    spread_s: list[list[int]]
+    groups_t: list[list[int]]
+    groups_s: list[list[int]]
 
 
 class Order:
@@ -125,8 +125,8 @@ class Order:
                 target,
                 source,
                 same,
-                _spread(self._target, target, created_t),
-                _spread(self._source, source, created_s),
+                _groups(self._target, target, created_t),
+                _groups(self._source, source, created_s),
             )
 
 
@@ -137,17 +137,31 @@ def _weigh(found: _Hypothesis, agreement: Matrix, weights: Matrix) -> None:
     scale = _WEIGHT * min(1.0, max(0.0, (found.quality - _FAIR) / (1 - _FAIR)))
     if not scale:
         return
-    for i, j, regret in on_paths(gains, found.same):
-        for t in found.spread_t[i]:
-            for s in found.spread_s[j]:
-                block = np.ix_(found.target[t].members, found.source[s].members)
-                weights[block] = np.maximum(weights[block], scale * (1 - regret))
+    regret = _shared(_shared(regrets(gains, found.same), found.groups_t).T, found.groups_s).T
+    rows, item_t = _members(found.target)
+    columns, item_s = _members(found.source)
+    block = np.ix_(rows, columns)
+    weights[block] = np.maximum(weights[block], scale * np.maximum(0, 1 - regret)[np.ix_(item_t, item_s)])
 
 
-def _spread(side: Features, items: list[_Item], created: bool) -> list[list[int]]:
-    """For each item those it cannot be told from by its place: all but itself only where names are sorted."""
+def _members(items: list[_Item]) -> tuple[list[int], list[int]]:
+    """The variables of all items, and the item that each is in."""
+    places = [(i, place) for place, item in enumerate(items) for i in item.members]
+    return [i for i, _ in places], [place for _, place in places]
+
+
+def _shared(regret: Matrix, groups: list[list[int]]) -> Matrix:
+    """The least regret among the items of the groups that each item is in."""
+    least = regret.copy()
+    for group in groups:
+        least[group] = np.minimum(least[group], regret[group].min(axis=0))
+    return least
+
+
+def _groups(side: Features, items: list[_Item], created: bool) -> list[list[int]]:
+    """Items that cannot be told apart by their place, in groups that may overlap; none in creation order."""
     if created:
-        return [[place] for place in range(len(items))]
+        return []
     groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
     beside: dict[tuple[Label, tuple[str, ...], tuple[str, ...]], list[int]] = defaultdict(list)
     for place, item in enumerate(items):
@@ -156,14 +170,13 @@ def _spread(side: Features, items: list[_Item], created: bool) -> list[list[int]
         groups[item.label, name.numbers, usual].append(place)
         for at in range(max(0, len(name.components) - 3), len(name.components) - 1):
             beside[item.label, name.components[:at], name.components[at + 1 : -1]].append(place)
-    spread = {place: set(group) for group in groups.values() for place in group}
+    found = list(groups.values())
     for key, group in beside.items():
         # Of siblings such as `conv3` and `shortcut` no word and no number says which was created first.
         first = {side.names[items[place].members[0]].first_word(len(key[1])) for place in group}
         if len(first) > 1 and not all(_placed(word) for word in first):
-            for place in group:
-                spread[place].update(group)
-    return [sorted(spread[place]) for place in range(len(items))]
+            found.append(group)
+    return found
 
 
 def _placed(word: str) -> bool:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["align", "on_paths"]
+__all__ = ["align", "regrets"]
 
 Matrix = npt.NDArray[np.float32]
+
+_NEAR = 0.95
 
 
 def align(gains: npt.NDArray[np.generic]) -> Matrix:
@@ -26,9 +26,9 @@ def align(gains: npt.NDArray[np.generic]) -> Matrix:
     return best
 
 
-def on_paths(gains: Matrix, possible: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int, float]]:
-    """Each possible cell that an alignment within one gain of the best passes, with what it falls short."""
+def regrets(gains: Matrix, possible: npt.NDArray[np.bool_]) -> Matrix:
+    """What the best alignment through each cell falls short of the best of all; infinity from 0.95 gains."""
     before, after = align(gains), align(gains[::-1, ::-1])[::-1, ::-1]
     regret = before[-1, -1] - np.where(possible, before[:-1, :-1] + gains + after[1:, 1:], -np.inf)
-    for row, column in zip(*np.nonzero(regret < 0.95), strict=True):
-        yield int(row), int(column), max(0.0, float(regret[row, column]))
+    near: Matrix = np.where(regret < _NEAR, np.maximum(regret, 0), np.inf).astype(np.float32)
+    return near
