@@ -33,7 +33,7 @@ _NAMESAKE, _NAMED = 0.15, 0.7
 _STRANGER, _MISFIT = 0.45, 0.4
 _FAR_NAMESAKE = 0.4
 _ROW = 0.5
-_WHOLE = 0.98
+_WHOLE = 0.995
 _DOUBTED = 0.6
 
 _IN_USE: ContextVar[Calibration | None] = ContextVar("_IN_USE", default=None)
@@ -55,7 +55,7 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
     alone = [float(scores.words_alone[p.target, p.source]) / _WORDS for p in solution.pairs]
     usual, usual_alone = _median(agree), _median(alone)
     # Two models that use each other up have no room for a head that is new.
-    whole = len(solution.pairs) >= _WHOLE * max(len(scores.target), len(scores.source))
+    whole = len(solution.pairs) >= _WHOLE * max(len(scores.target), len(scores.source)) - 1
     found = []
     for place, pair in enumerate(solution.pairs):
         longing = solution.longings[place]

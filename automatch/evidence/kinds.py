@@ -26,7 +26,7 @@ _OTHER_ROLE = -6.0
 # Roles that codebases mix up: what one calls an embedding another calls weights.
 _MIXED = {
     frozenset(("kernel", "embedding")): -0.7,
-    frozenset(("bias", "offset")): -0.5,
+    frozenset(("bias", "offset")): -2.0,
     frozenset(("scale", "kernel")): -1.0,
 }
 _RESHAPED = -0.5
