@@ -6,12 +6,12 @@ either does (Dice coefficient) mean the same here, whatever they mean elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from rapidfuzz.distance import Levenshtein
+from rapidfuzz.process import cdist
 
 from automatch.describe import Features
 
@@ -23,6 +23,10 @@ Matrix = npt.NDArray[np.float32]
 _SEEN = 3
 _LEARNED = 0.95
 
+_SHORT = 3
+_SIMILAR = 0.75
+_CLOSE, _WITHIN = 0.8, 0.5
+
 
 class Words:
     """The vocabularies of both sides and what is known of their correspondence."""
@@ -30,9 +34,8 @@ class Words:
     def __init__(self, target: Features, source: Features) -> None:
         self._target, self._source = _Vocabulary(target.words), _Vocabulary(source.words)
         alike = np.zeros((self._target.size, self._source.size), np.float32)
-        for i, word in enumerate(self._target.words):
-            for j, other in enumerate(self._source.words):
-                alike[i, j] = likeness(word, other)
+        if self._target.words and self._source.words:
+            alike[:-1, :-1] = likenesses(self._target.words, self._source.words)
         self._prior = alike
         self._alike = alike
 
@@ -82,21 +85,35 @@ class _Vocabulary:
             self.weights[row, unique] = rarity[unique]
 
 
-@lru_cache(maxsize=1 << 18)
-def likeness(word: str, other: str) -> float:
-    """How alike two words are by their letters alone, 0 to 1.
+def likenesses(words: Sequence[str], others: Sequence[str]) -> npt.NDArray[np.float64]:
+    """How alike words are by their letters alone, 0 to 1, `[words, others]`.
 
-    >>> likeness("kernel", "kernel"), likeness("intermediate", "inter"), likeness("query", "value")
-    (1.0, 0.8, 0.0)
+    >>> likenesses(["kernel", "intermediate", "query"], ["kernel", "inter", "value"]).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 0.8, 0.0], [0.0, 0.0, 0.0]]
     """
-    if word == other:
-        return 1.0
-    short, long = sorted((word, other), key=len)
-    if len(short) < 3:
-        return 0.0
-    if long.startswith(short):
-        return 0.8
-    similarity = Levenshtein.normalized_similarity(word, other)
-    if similarity >= 0.75:
-        return 0.8 * similarity
-    return 0.5 if short in long else 0.0
+    alike = _CLOSE * cdist(
+        words, others, scorer=Levenshtein.normalized_similarity, score_cutoff=_SIMILAR, dtype=np.float64
+    )
+    for i, j in {*_within(words, others), *((i, j) for j, i in _within(others, words))}:
+        short, long = sorted((words[i], others[j]), key=len)
+        alike[i, j] = max(alike[i, j], _CLOSE if long.startswith(short) else _WITHIN)
+    # Two letters are alike by chance.
+    alike[[len(word) < _SHORT for word in words], :] = 0
+    alike[:, [len(word) < _SHORT for word in others]] = 0
+    place = {word: j for j, word in enumerate(others)}
+    for i, word in enumerate(words):
+        if word in place:
+            alike[i, place[word]] = 1
+    return alike
+
+
+def _within(words: Sequence[str], others: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """The places of each word that is a part of another one: looked up, not compared with each."""
+    place = {word: i for i, word in enumerate(words)}
+    lengths = sorted({len(word) for word in words if len(word) >= _SHORT})
+    for j, other in enumerate(others):
+        for length in lengths:
+            for start in range(len(other) - length + 1):
+                i = place.get(other[start : start + length])
+                if i is not None:
+                    yield i, j
