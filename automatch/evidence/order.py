@@ -4,7 +4,7 @@ Kernels are aligned with kernels and normalisations with normalisations: two seq
 (longest common subsequence). A pair is worth as much as the best alignment through it comes to the best of
 all, so that what can be aligned in two ways is not decided here.
 
-Creation order is taken as it is. A side that is sorted by name is put in the order of its numbers; its words
+Creation order is taken as it is, and so is the order in which a graph reads its variables. A side that is sorted by name is put in the order of its numbers; its words
 stand as their counterparts do on the other side as far as these are settled, else as codebases usually
 create them (query before key before value), else nowhere: evidence is spread over words without a place.
 """
@@ -41,6 +41,8 @@ _BACKWARDS, _ENTIRELY = 0.1, 0.95
 _NAMES = 0.3
 _CREATION = 0.05
 _CELLS = 4_000_000
+# Share of the variables that a graph must read for the order of reading to be one.
+_READ = 0.8
 _NOWHERE = (1e9,)
 
 
@@ -218,6 +220,10 @@ def _orders(side: Features, place: dict[int, float]) -> Iterator[tuple[list[int]
     """The orders that a side may be in, each with whether it is that of creation."""
     if side.creation:
         yield list(range(len(side))), True
+    depths = [None if t.dataflow is None else t.dataflow.depth for t in side.tensors]
+    if sum(depth is not None for depth in depths) > _READ * len(side):
+        last = max(depth for depth in depths if depth is not None) + 1
+        yield sorted(range(len(side)), key=lambda i: (last if depths[i] is None else depths[i], i)), True
     yield _by_name(side, place), False
 
 
