@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from automatch.names import Atom, Name, parse
@@ -93,7 +93,30 @@ def _roles(tensors: Sequence[Tensor], names: Sequence[Name]) -> tuple[str, ...]:
         for i in group:
             if roles[i] == "bias" and tensors[i].shape in norms:
                 roles[i] = "offset"
+        for i, role in _roles_by_place(group, tensors, names):
+            roles[i] = role
     return tuple(role or _used_as(tensor.dataflow) for role, tensor in zip(roles, tensors, strict=True))
+
+
+# The order in which Keras layers create their variables, with and without a kernel; its weights files keep
+# no other word of them than the place.
+_DENSE_PLACES = ("kernel", "bias")
+_NORM_PLACES = ("scale", "offset", "mean", "variance")
+
+
+def _roles_by_place(
+    group: Sequence[int], tensors: Sequence[Tensor], names: Sequence[Name]
+) -> Iterator[tuple[int, str]]:
+    """Roles of variables that are only numbered, as in `layers/dense/vars/0`."""
+    kept = [i for i in group if names[i].components[-2:-1] == ("vars",)]
+    numbered = [i for i in kept if isinstance(names[i].atoms[-1], int)]
+    flat = all(is_vector(tensors[i].shape) for i in numbered)
+    if not flat or len({tensors[i].shape for i in numbered}) == 1:
+        places = _NORM_PLACES if flat else _DENSE_PLACES
+        for i in numbered if len(numbered) > 1 else ():
+            place = names[i].numbers[-1]
+            if place < len(places):
+                yield i, places[place]
 
 
 def _last_word(name: Name) -> tuple[int, str]:

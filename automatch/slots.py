@@ -28,6 +28,8 @@ _HYPER = re.compile(
     r"(^|[/_.])(beta_?[12]_?power(_\d+)?|learning_rate|decay|momentum|save_counter|_lr|lr|rho|epsilon|beta_[12])$"
 )
 # The folders in which optimizers of Keras keep all that is theirs.
+# But Keras 3 also keeps there what the optimizer trains.
+_TRAINED = re.compile(r"/_trainable_variables/\d+$")
 _OPTIMIZER = re.compile(r"(^|/)(optimizer|_optimizer|optimizers|opt_state)(/|\.|$)")
 
 
@@ -83,7 +85,7 @@ def _by_name(tensor: Tensor, index: dict[str, int], listing: Listing) -> Satelli
             return Satellite(base, slot_kind(last))
         if _SURE.match(last):
             return Satellite(base, slot_kind(last))
-    if _OPTIMIZER.search(name) or _is_number(tensor, name):
+    if (_OPTIMIZER.search(name) and not _TRAINED.search(name)) or _is_number(tensor, name):
         return Satellite(None, "number" if tensor.shape == () else "slot")
     return None
 
@@ -104,7 +106,7 @@ def _owner(head: str, replica: re.Match[str] | None, index: dict[str, int]) -> i
         base = index.get("/".join(parts[start:]))
         if base is not None and (start == 0 or len(parts) - start >= 2):
             return base
-    # TensorFlow cuts the first letters off the name of a partition: the slot of `x/part_0` is `x/t_0/Adagrad`.
+    # TensorFlow cuts the first letters off a partition's name: the slot of `x/part_0` is `x/t_0/Adagrad`.
     if len(parts) > 1 and _CUT_PART.match(parts[-1]):
         whole = "/".join(parts[:-1])
         return index.get(whole, index.get(f"{whole}/part_{parts[-1].rpartition('_')[2]}"))
