@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from automatch.names import Atom, Name, parse
 from automatch.shapes import is_vector
@@ -26,14 +27,13 @@ class Scope:
 
 @dataclass(frozen=True)
 class Features:
-    """What is known of each variable of one side; every sequence but `scopes` goes by the variable's index.
+    """What is known of each variable of one side; sequences go by the variable's index.
 
     variables: index into the listing.
     roles: `kernel`, `bias`, `scale`, `offset`, `mean`, `variance`, `embedding`, `step`, … or ''.
     words: concepts of the name's words, less the one that gave the role.
     sizes: number of elements, -1 where unknown. vectors: whether all values lie along one axis.
     parents: atoms of the scope that holds the variable.
-    scopes: every scope, the variables' own names included.
     creation: whether the order of the variables means something.
     """
 
@@ -45,12 +45,16 @@ class Features:
     sizes: tuple[int, ...]
     vectors: tuple[bool, ...]
     parents: tuple[Path, ...]
-    scopes: tuple[Scope, ...]
     creation: bool
     framework: str
 
     def __len__(self) -> int:
         return len(self.tensors)
+
+    @cached_property
+    def scopes(self) -> tuple[Scope, ...]:
+        """Every scope, the variables' own names included; found when first asked for, since it costs most."""
+        return _scopes(self.names)
 
 
 def describe(listing: Listing, variables: Sequence[int]) -> Features:
@@ -67,7 +71,6 @@ def describe(listing: Listing, variables: Sequence[int]) -> Features:
         sizes=tuple(-1 if tensor.size is None else tensor.size for tensor in tensors),
         vectors=tuple(is_vector(tensor.shape) for tensor in tensors),
         parents=tuple(name.atoms[: name.leaf] for name in names),
-        scopes=_scopes(names),
         creation=listing.order == "creation",
         framework=listing.framework,
     )

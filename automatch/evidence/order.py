@@ -4,9 +4,10 @@ Kernels are aligned with kernels and normalisations with normalisations: two seq
 (longest common subsequence). A pair is worth as much as the best alignment through it comes to the best of
 all, so that what can be aligned in two ways is not decided here.
 
-Creation order is taken as it is, and so is the order in which a graph reads its variables. A side that is sorted by name is put in the order of its numbers; its words
-stand as their counterparts do on the other side as far as these are settled, else as codebases usually
-create them (query before key before value), else nowhere: evidence is spread over words without a place.
+Creation order is taken as it is, and so is the order in which a graph reads its variables. A side that is
+sorted by name is put in the order of its numbers; its words stand as their counterparts do on the other side
+as far as these are settled, else as codebases usually create them (query before key before value), else
+nowhere: evidence is spread over words without a place.
 """
 
 from __future__ import annotations

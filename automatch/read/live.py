@@ -31,8 +31,8 @@ def read(thing: Any, *, evidence: bool = True) -> Listing:
     It may be a session or graph, a Keras model or layer, a `tf.Module`, a `tf.train.Checkpoint`, a list of
     variables, or a dict from names to variables or arrays. Raises UnsupportedTarget for anything else.
 
-    evidence: look for what a graph knows of its variables (slots, dataflow, saveables); leaving that out takes
-    a tenth of the time.
+    evidence: look for what a graph knows of its variables (slots, dataflow, saveables); without, it takes a
+    tenth of the time.
     """
     if hasattr(thing, "state_dict") and not hasattr(thing, "get_weights"):
         thing = thing.state_dict()
