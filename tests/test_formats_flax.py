@@ -18,7 +18,8 @@ from automatch.read import read
 
 FOREIGN = Path(__file__).parent / "files" / "foreign"
 VARIABLES = {
-    "batch_stats/BatchNorm_0/mean": (4,), "batch_stats/BatchNorm_0/var": (4,), "params/BatchNorm_0/bias": (4,),
+    "batch_stats/BatchNorm_0/mean": (4,), "batch_stats/BatchNorm_0/var": (4,),
+    "params/BatchNorm_0/bias": (4,),
     "params/BatchNorm_0/scale": (4,), "params/Conv_0/bias": (4,), "params/Conv_0/kernel": (3, 3, 3, 4),
     "params/Dense_0/bias": (2,), "params/Dense_0/kernel": (4, 2),
 }  # fmt: skip
