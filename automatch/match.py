@@ -15,6 +15,7 @@ from automatch.confidence import probability, standings
 from automatch.describe import Features, describe
 from automatch.explain import doubts, evidence, runners_up
 from automatch.follow import copies, followers, numbers
+from automatch.many import many_to_one
 from automatch.matching import Match, Matching
 from automatch.names import parse
 from automatch.reasons import unmatched, unused
@@ -56,6 +57,7 @@ def match(
     small = reduce(source, target, _others(source, aside_s), _others(target, aside_t), decided)
     found, why = small.spread(_variables(source, target, small, decided, refused), decided, refused)
     found |= _satellites(found, aside_s, aside_t, source, target, refused)
+    pieces = many_to_one(target, source, found, aside_t, aside_s)
     if use_ema:
         found = _averaged(found, aside_s, aside_t)
     matches = tuple(found[t] for t in sorted(found))
@@ -64,6 +66,7 @@ def match(
         matches,
         unmatched(target, source, found, aside_t) | why,
         unused(source, target, taken, aside_s),
+        pieces,
     )
 
 
