@@ -2,7 +2,7 @@
 
 Of every axis (see `orbits.py`) a few members stay: the first ones, so that offsets and order show, and the
 last ones, so that its end does. Nested axes shrink multiplicatively. What was left out follows what stayed
-(`spread.py`).
+(`spread.py`). If there is too much left, names decide as far as they can (`joined.py`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from automatch.joined import Joined, join
 from automatch.matching import Match
 from automatch.orbits import Axis, Orbits, find_orbits
 from automatch.spread import spread
@@ -31,8 +32,10 @@ _PINNED = 8
 class Reduction:
     """The variables (indices into the listings) to match; `spread` extends their matches to all."""
 
-    target: list[int]
-    source: list[int]
+    target: Sequence[int]
+    source: Sequence[int]
+    _kept: Sequence[int] = ()
+    _joined: Joined | None = None
     _orbits: tuple[Orbits, Orbits] | None = None
 
     def spread(
@@ -45,9 +48,11 @@ class Reduction:
 
         decided: target -> source, pairs by a person; refused: (target, source) pairs that must not be made.
         """
-        if self._orbits is None:
+        if self._orbits is None or self._joined is None:
             return dict(found), {}
-        return spread(*self._orbits, self.target, found, decided, refused)
+        by_name = {t: match for t, match in self._joined.found.items() if (t, match.source) not in refused}
+        everything, why = spread(*self._orbits, self._kept, {**by_name, **found}, decided, refused)
+        return everything, {**self._joined.why, **why}
 
 
 def reduce(
@@ -62,10 +67,12 @@ def reduce(
     decided: target -> source, pairs by a person.
     """
     if max(len(variables_s), len(variables_t)) <= _WHOLE:
-        return Reduction(list(variables_t), list(variables_s))
+        return Reduction(variables_t, variables_s)
     orbits_t, orbits_s = find_orbits(target, variables_t), find_orbits(source, variables_s)
     kept = _kept_ranks(orbits_t, orbits_s, decided)
-    return Reduction(_kept(orbits_t, kept), _kept(orbits_s, kept), (orbits_t, orbits_s))
+    kept_t, kept_s = _kept(orbits_t, kept), _kept(orbits_s, kept)
+    rest = join(source, target, kept_s, kept_t, decided.keys(), set(decided.values()))
+    return Reduction(rest.target, rest.source, kept_t, rest, (orbits_t, orbits_s))
 
 
 def _kept(orbits: Orbits, kept: Mapping[Axis, Collection[int]]) -> list[int]:
