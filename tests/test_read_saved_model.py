@@ -50,14 +50,14 @@ def test_a_model_of_tensorflow_2_has_full_names_and_trainable(tmp_path: Path) ->
         [
             tf_keras.layers.Input((8,)),
             tf_keras.layers.Dense(3, name="head"),
-            tf_keras.layers.BatchNormalization(),
+            tf_keras.layers.BatchNormalization(name="norm"),
         ]
     )
     tf.saved_model.save(model, str(tmp_path))
     listing = read(tmp_path)
     found = {t.full_name: (t.trainable, t.shape) for t in listing.tensors if t.full_name}
     assert found["head/kernel"] == (True, (8, 3))
-    assert found["batch_normalization/moving_mean"] == (False, (3,))
+    assert found["norm/moving_mean"] == (False, (3,))
     assert listing.values is not None
     key = next(t.name for t in listing.tensors if t.full_name == "head/kernel")
     assert np.array_equal(listing.values(key), model.weights[0].numpy())
