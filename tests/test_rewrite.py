@@ -158,7 +158,7 @@ def test_nothing_is_overwritten_without_force_and_everything_with_it(tmp_path: P
     apply(plan, out, force=True)
     assert set(loaded(out)) == {"t"}
     assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith("new")) == [
-        "new.ckpt.data-00000-of-00001", "new.ckpt.index"]  # fmt: skip
+        "new.ckpt.data-00000-of-00002", "new.ckpt.data-00001-of-00002", "new.ckpt.index"]  # fmt: skip
 
 
 def test_a_checkpoint_may_be_renamed_in_place(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ old.ckpt.data-00000-of-00001   ==    new.ckpt.data-00000-of-00002         linked
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
@@ -50,10 +51,13 @@ def write_checkpoint(
     *,
     copy: bool,
     progress: Progress,
+    not_in: Container[int] = (),
 ) -> Written:
     """What was written as the checkpoint of the prefix `place`; nothing of that name may stand there.
 
     shards: the source's data shards; None where it has no index, and all values are streamed.
+    not_in: numbers of shards that the checkpoint must not have, because shards named so stand where it goes;
+        empty shards are added for that.
 
     Raises:
         UnreadableFile: a tensor that has to be read is damaged.
@@ -65,16 +69,21 @@ def write_checkpoint(
     old = _used(kept, shards)
     # A checkpoint has a data shard even if it holds nothing.
     streams = bool(changed) or not old
-    count = len(old) + streams
+    count = next(number for number in itertools.count(len(old) + streams) if number not in not_in)
     entries, pieces = _kept_entries(kept, shards, old) if shards is not None else ({}, {})
     progress.total = sum(move.nbytes for move in changed)
     paths = [shards.bundle.shards[shard] for shard in old] if shards is not None else []
     linked = [_link(path, data_path(place, i, count), copy, progress) for i, path in enumerate(paths)]
+    for number in range(len(old), count - streams):
+        data_path(place, number, count).touch()
     header = Header(count, "little") if shards is None else replace(shards.bundle.header, shards=count)
     if streams:
         with open(data_path(place, count - 1, count), "xb") as file:
             entries |= _stream(file, changed, source, shards, header, progress)
-    index_path(place).write_bytes(index_bytes(header, entries, pieces))
+    with open(index_path(place), "xb") as file:
+        file.write(index_bytes(header, entries, pieces))
+        file.flush()
+        os.fsync(file.fileno())
     return Written(tuple(move.target.name for move in changed), sum(linked), len(linked) - sum(linked))
 
 

@@ -7,7 +7,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,10 @@ def apply(
         if to == "checkpoint":
             steps = Progress(progress)
             shards = shards_of(listing)
-            written = write_checkpoint(folder / place.name, moves, listing, shards, copy=copy, progress=steps)
+            counts = {int(path.name[-5:]) for path in _files(place.parent, place.name) if ".data-" in path.name}
+            written = write_checkpoint(
+                folder / place.name, moves, listing, shards, copy=copy, progress=steps, not_in=counts
+            )
         else:
             steps = Progress(progress, sum(move.nbytes for move in moves))
             FORMS[to](folder / place.name, moves, listing, steps)
@@ -154,15 +157,13 @@ def _files(folder: Path, name: str) -> list[Path]:
 def _moved_into_place(place: Path) -> Iterator[Path]:
     """A folder beside the place, whose files come to stand there together when the block ends well.
 
-    What stood there is set aside, and back if anything fails; the index goes first and comes last, so that
-    at no time an index stands over other data than its own.
+    What stood there is as it was if anything fails.
     """
     folder = place.parent / f".{place.name[:100]}.{secrets.token_hex(6)}.tmp"
-    aside = folder / "aside"
     try:
-        aside.mkdir(parents=True)
+        folder.mkdir()
         yield folder
-        _exchange(place, folder, aside)
+        _exchange(place, folder)
     except OSError as error:
         raise UnwritableFile(
             f"cannot write '{place}': {reason(error)}. Name another place with -o, or make room there."
@@ -171,17 +172,26 @@ def _moved_into_place(place: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _exchange(place: Path, folder: Path, aside: Path) -> None:
+def _exchange(place: Path, folder: Path) -> None:
+    """Move the folder's files to the place, and away what else stands there.
+
+    Data shards come first, under names that none there has; the index, which says how many there are, replaces
+    the old one in a single step. Whoever is stopped in between leaves the old checkpoint or the new one whole.
+    """
+    standing = _files(place.parent, place.name)
+    first, *shards = _files(folder, place.name)
     placed: list[Path] = []
     try:
-        for path in _files(place.parent, place.name):
-            path.rename(aside / path.name)
-        for path in reversed(_files(folder, place.name)):
+        for path in shards:
             placed.append(place.parent / path.name)
             path.rename(placed[-1])
+        first.replace(place.parent / first.name)
     except BaseException:
-        for path in reversed(placed):
+        for path in placed:
             path.unlink(missing_ok=True)
-        for path in reversed(_files(aside, place.name)):
-            path.rename(place.parent / path.name)
         raise
+    for path in standing:
+        if path.name != first.name:
+            # The new checkpoint stands, whether or not the old one's data can be removed.
+            with suppress(OSError):
+                path.unlink()
