@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from threading import RLock
 from typing import Any
 
-from automatch.errors import UnsupportedTarget
+from automatch.errors import RestoreError, UnsupportedTarget
 from automatch.tensor import Shape, Tensor
 from automatch.transform import Transform
 
@@ -26,6 +27,7 @@ __all__ = [
     "transformed",
 ]
 
+_BUILDING = RLock()
 _RESOURCE = ("VarHandleOp", "VarHandlesOp")
 
 
@@ -98,19 +100,23 @@ def assigner(graph: Any, place: Place) -> Any:
 def initialized_check(graph: Any, name: str) -> Any | None:
     """A tensor that says whether the variable has a value; None where the graph has none and is finalized."""
     node = operation(graph, name)
+    found = _check_of(node)
+    return _new_check(graph, node) if found is None and not graph.finalized else found
+
+
+def _check_of(node: Any) -> Any | None:
     kind = "VarIsInitializedOp" if is_resource(node) else "IsVariableInitialized"
-    for consumer in _consumers(node):
-        if consumer.type == kind:
-            return consumer.outputs[0]
-    if graph.finalized:
-        return None
-    return _new_check(graph, node)
+    return next((consumer.outputs[0] for consumer in _consumers(node) if consumer.type == kind), None)
 
 
 def _new_check(graph: Any, node: Any) -> Any:
     import tensorflow as tf
 
     with building(graph), tf.device(node.device):
+        # Another thread may have made it while this one waited.
+        found = _check_of(node)
+        if found is not None:
+            return found
         if is_resource(node):
             return tf.raw_ops.VarIsInitializedOp(resource=node.outputs[0])
         return tf.raw_ops.IsVariableInitialized(ref=node.outputs[0])
@@ -122,10 +128,14 @@ def _consumers(node: Any) -> list[Any]:
 
 
 def building(graph: Any) -> Any:
-    """A context in which new nodes stand by themselves, whatever contexts the caller is in."""
+    """A context in which new nodes stand by themselves, whatever contexts the caller is in.
+
+    One thread at a time: TensorFlow's graphs are not made to be built by several.
+    """
     import tensorflow as tf
 
     stack = ExitStack()
+    stack.enter_context(_BUILDING)
     stack.enter_context(graph.as_default())
     stack.enter_context(graph.control_dependencies(None))
     stack.enter_context(tf.device(None))
@@ -146,7 +156,15 @@ def transformed(tensor: Any, transform: Transform, shape: Shape | None) -> Any:
 
 
 def run_in(session: Any, fetches: Any, feed: dict[Any, Any]) -> Any:
-    """What a session gives for the fetches; the hooks of a monitored session do not take it for a step."""
-    if hasattr(session, "run_step_fn"):
-        return session.run_step_fn(lambda step_context: step_context.session.run(fetches, feed))
-    return session.run(fetches, feed)
+    """What a session gives for the fetches; the hooks of a monitored session do not take it for a step.
+
+    Raises RestoreError for a session that is closed.
+    """
+    try:
+        if hasattr(session, "run_step_fn"):
+            return session.run_step_fn(lambda step_context: step_context.session.run(fetches, feed))
+        return session.run(fetches, feed)
+    except RuntimeError as error:
+        raise RestoreError(
+            f"the session cannot be used: {str(error).rstrip('.').lower()}. Restore while it is open."
+        ) from error

@@ -81,6 +81,8 @@ def variable_name(variable: Any) -> str:
 
 def _check(thing: Any, found: list[tuple[str, Any]]) -> None:
     kind = type(thing).__name__
+    if not found and hasattr(thing, "run") and getattr(thing, "graph", thing) is None:
+        raise UnsupportedTarget(f"this {kind} is closed. Give one that is open.")
     if not found:
         raise UnsupportedTarget(
             f"this {kind} has no variables. Build the model first, or give a session, a graph, "

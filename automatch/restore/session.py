@@ -93,7 +93,9 @@ def _program(graph: Any, assignments: tuple[_Assignment, ...]) -> _Program:
     programs = _PROGRAMS.setdefault(graph, {})
     if assignments not in programs:
         with building(graph):
-            programs[assignments] = _build(graph, assignments)
+            # Another thread may have built it while this one waited.
+            if assignments not in programs:
+                programs[assignments] = _build(graph, assignments)
     return programs[assignments]
 
 
