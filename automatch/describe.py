@@ -30,7 +30,7 @@ class Features:
     """What is known of each variable of one side; sequences go by the variable's index.
 
     variables: index into the listing.
-    roles: `kernel`, `bias`, `scale`, `offset`, `mean`, `variance`, `embedding`, `step`, … or ''.
+    roles: `kernel`, `bias`, `scale`, `offset`, `mean`, `variance`, `embedding`, `step`, … or a hint, or ''.
     words: concepts of the name's words, less the one that gave the role.
     sizes: number of elements, -1 where unknown. vectors: whether all values lie along one axis.
     parents: atoms of the scope that holds the variable.
@@ -98,7 +98,10 @@ def _roles(tensors: Sequence[Tensor], names: Sequence[Name]) -> tuple[str, ...]:
                 roles[i] = "offset"
         for i, role in _roles_by_place(group, tensors, names):
             roles[i] = role
-    return tuple(role or _used_as(tensor.dataflow) for role, tensor in zip(roles, tensors, strict=True))
+    return tuple(
+        role or _used_as(tensor.dataflow) or tensor.hint or ""
+        for role, tensor in zip(roles, tensors, strict=True)
+    )
 
 
 # The order in which Keras layers create their variables, with and without a kernel; its weights files keep

@@ -199,9 +199,13 @@ def _rows(side: Features) -> Iterator[tuple[int, ...]]:
     for (_, _, numbered), members in alike.items():
         order = {i: (float(atom),) if isinstance(atom, int) else usual_place((atom,)) for atom, i in members}
         known = numbered or (_NOWHERE not in order.values() and len(set(order.values())) == len(order))
-        one_kind = len({(side.roles[i], side.tensors[i].dtype) for i in order}) == 1
+        one_kind = len({(_role(side, i), side.tensors[i].dtype) for i in order}) == 1
         if len(members) > 1 and known and one_kind:
             yield tuple(sorted(order, key=lambda i: order[i]))
+
+
+def _role(side: Features, variable: int) -> str:
+    return "" if side.tensors[variable].hint else side.roles[variable]
 
 
 def _common(paths: Sequence[Path]) -> Path:
@@ -238,7 +242,7 @@ def _cut(
     """The one axis along which the whole falls into the pieces, and their lengths along it."""
     shape = wholes.tensors[whole].shape
     assert shape is not None
-    roles = {pieces.roles[row[0]], wholes.roles[whole]} - {""}
+    roles = {_role(pieces, row[0]), _role(wholes, whole)} - {""}
     if len(roles) > 1 or pieces.tensors[row[0]].dtype != wholes.tensors[whole].dtype:
         return None
     first, second = (pieces.names[i] for i in row[:2])

@@ -15,6 +15,7 @@ import msgspec
 
 from automatch.decide import closest
 from automatch.errors import PlanError, UsageError
+from automatch.evidence.values import hinted
 from automatch.match import match
 from automatch.matching import Match, Matching
 from automatch.plan import Alternative, Options, Pair, Plan, RuleRecord, Side, Suggestion, Unmatched, Unused
@@ -36,6 +37,7 @@ def suggest(
     pairs: Mapping[str, str] | None = None,
     forbidden: Collection[tuple[str, str]] = (),
     use_ema: bool = False,
+    values: bool = False,
 ) -> Plan:
     """The proposed mapping from the tensors of source to the variables of target, as a plan to review.
 
@@ -45,6 +47,7 @@ def suggest(
     pairs: target name -> source name, decided by a person.
     forbidden: (target name, source name) pairs that a person has refused.
     use_ema: moving averages are the source of the variables they shadow.
+    values: vectors whose names give no role are read, to tell scales and variances from offsets and means.
 
     Raises:
         UnreadableFile, UnsupportedTarget: a side cannot be read.
@@ -57,7 +60,8 @@ def suggest(
     _check_pairs(fixed, left, right)
     excluded = _excluded(right, exclude, fixed)
     asked = right.without(set(excluded)) if excluded else right
-    matching = match(left, asked, fixed=fixed, forbidden=forbidden, use_ema=use_ema)
+    sides = (hinted(left), hinted(asked)) if values else (left, asked)
+    matching = match(*sides, fixed=fixed, forbidden=forbidden, use_ema=use_ema)
     proposed = _pairs(matching, left, asked, fixed, min_score)
     rules, ruled = _ruled(proposed, left, right)
     return Plan(

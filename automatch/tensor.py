@@ -59,6 +59,7 @@ class Tensor:
     trainable is None where the file does not say.
     slot_of and slot say, where the file itself knows it, that this is an optimizer slot or a moving
     average: `slot_of` the name of the variable it belongs to, `slot` its kind (`m`, `momentum`).
+    hint is what its values say of its role (`positive`, `signed`), where somebody has asked them.
     full_name is the variable's name in the program that saved it, where the key differs from it
     (object-based checkpoints). parts are the pieces of a partitioned variable, in order of offset.
     """
@@ -72,6 +73,7 @@ class Tensor:
     full_name: str | None = None
     parts: tuple[Part, ...] = ()
     dataflow: Dataflow | None = None
+    hint: str | None = None
 
     @property
     def size(self) -> int | None:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from automatch.describe import Features
+from automatch.evidence.values import HINTS
 from automatch.shapes import options
 from automatch.tensor import Dataflow, Tensor
 
@@ -100,6 +101,9 @@ def _dtype(source: str, target: str) -> float:
 def _role(role: str, other: str) -> float:
     if not role or not other:
         return 0.0
+    for hint, known in ((role, other), (other, role)):
+        if hint in HINTS:
+            return HINTS[hint].get(known, 0.0)
     return _SAME_ROLE if role == other else _MIXED.get(frozenset((role, other)), _OTHER_ROLE)
 
 
