@@ -53,11 +53,12 @@ class Side(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=False):
-    """The options a plan was made with."""
+    """The options a plan was made with; `values` stands there only where values were asked."""
 
     min_score: Probability = 0.8
     exclude: tuple[str, ...] = ()
     use_ema: bool = False
+    values: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class RuleRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):

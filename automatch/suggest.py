@@ -68,7 +68,7 @@ def suggest(
         made_by=f"automatch {VERSION}",
         source=_side(left),
         target=_side(right),
-        options=Options(min_score, tuple(exclude), use_ema),
+        options=Options(min_score, tuple(exclude), use_ema, values or msgspec.UNSET),
         rules=rules,
         pairs=ruled,
         unmatched=_unmatched(matching, asked, right, excluded),

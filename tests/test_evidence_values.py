@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 import automatch
+from automatch.cli import main
 from automatch.evidence.values import hinted
 from automatch.read import read
+from automatch.read.listing import dumps
 from automatch.tensor import Listing, Tensor
 
 RNG = np.random.default_rng(0)
@@ -79,3 +81,14 @@ def test_what_values_show(values: np.ndarray, hint: str | None) -> None:
 def test_without_values_nothing_is_said() -> None:
     listing = target("p", "q")
     assert hinted(listing) is listing
+
+
+def test_the_command_asks_when_told_and_the_plan_remembers(checkpoint: Path, tmp_path: Path) -> None:
+    made = tmp_path / "made.plan.json"
+    model = tmp_path / "model.json"
+    model.write_text(dumps(target("gamma", "beta")), "utf-8")
+    for flags, accepted in (([], 3), (["--values"], 9)):
+        assert main(["suggest", str(checkpoint), str(model), "-o", str(made), "-q", *flags]) == 0
+        plan = automatch.Plan.load(made)
+        assert len(plan.accepted) == accepted
+        assert (plan.options.values is True) == bool(flags)

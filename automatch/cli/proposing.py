@@ -72,6 +72,9 @@ def inspect(file: str, other: str | None, as_tree: bool, as_json: bool, color: s
     "--pair", multiple=True, metavar="TARGET=SOURCE", help="A pair that you know; it teaches the rest."
 )
 @click.option("--use-ema", is_flag=True, help="Take moving averages for the variables that they shadow.")
+@click.option(
+    "--values", is_flag=True, help="Ask values of SOURCE where names do not tell scales from offsets."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the plan, not the report.")
 @click.option("--names", is_flag=True, help="Print source<TAB>target<TAB>score lines, not the report.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the totals only.")
@@ -88,6 +91,7 @@ def suggest(
     exclude: tuple[str, ...],
     pair: tuple[str, ...],
     use_ema: bool,
+    values: bool,
     as_json: bool,
     names: bool,
     quiet: bool,
@@ -114,7 +118,15 @@ def suggest(
         from automatch.caveats import caveats
         from automatch.suggest import suggest as propose
 
-        plan = propose(here, there, min_score=min_score, exclude=exclude, pairs=pairs, use_ema=use_ema)
+        plan = propose(
+            here,
+            there,
+            min_score=min_score,
+            exclude=exclude,
+            pairs=pairs,
+            use_ema=use_ema,
+            values=values,
+        )
     for sentence in caveats(here, there, [(entry.source, entry.target) for entry in plan.accepted]):
         note(sentence)
     place = _written(plan, source, output, force=force, optional=as_json or names)

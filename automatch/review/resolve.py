@@ -37,6 +37,7 @@ def resolve(plan: Plan, source: Listing, target: Listing, refused: Collection[tu
         pairs=accepted,
         forbidden=tuple(sorted(refused - accepted.items())),
         use_ema=plan.options.use_ema,
+        values=plan.options.values is True,
     )
     # The sides are the same files, however they were handed in.
     return msgspec.structs.replace(_kept(plan, fresh, refused), source=plan.source, target=plan.target)
