@@ -87,6 +87,14 @@ def test_a_listing_stands_for_the_file(folder: Path, capsys: pytest.CaptureFixtu
     assert "input/init_conv/DW\tinput/init_conv/DW\t1.00\n" in out
 
 
+def test_an_index_alone_is_enough_for_names(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(f"{NAME}.index", "bare.index")
+    code, out, err = run(capsys, "suggest", "bare.index", NAME, "--quiet")
+    assert (code, out) == (0, "64 variables: 64 by rule, 0 to decide, 0 without counterpart.\n")
+    assert "values cannot be restored" in err
+    assert run(capsys, "inspect", "bare")[1] == run(capsys, "inspect", NAME)[1]
+
+
 def test_two_files_that_differ_exit_with_3(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "inspect", NAME, "classifier.meta")
     assert code == 3
@@ -168,6 +176,12 @@ def test_no_other_file_is_written_over(folder: Path, capsys: pytest.CaptureFixtu
         (["suggest", NAME, NAME, "--pair", "logit/DW=logit/DV"], "the source has no 'logit/DV'"),
         (["suggest", NAME, NAME, "-o", "nowhere/p.json"], "cannot write 'nowhere/p.json'"),
         (["suggest", NAME, "foreign"], "'foreign'"),
+        (["suggest", "", NAME], "'' names no file"),
+        (["inspect", "empty"], "'empty' is empty"),
+        (
+            ["suggest", "bare", NAME],
+            "shard 'bare.data-00000-of-00001' is missing. Copy it beside 'bare.index'",
+        ),
         (["inspect", "cut.index"], "cut"),
         (["show", "nowhere.json"], "cannot read 'nowhere.json'"),
         (["show", "foreign"], "'foreign' is no plan"),
@@ -179,6 +193,8 @@ def test_bad_input_is_one_line_and_nothing_written(
     arguments: list[str], words: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("foreign").write_text("to be or not to be")
+    Path("empty").touch()
+    shutil.copy(f"{NAME}.index", "bare.index")
     Path("cut.index").write_bytes(Path(f"{NAME}.index").read_bytes()[:700])
     before = sorted(folder.iterdir())
     code, out, err = run(capsys, *arguments)

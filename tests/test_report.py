@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from pathlib import Path
 
@@ -161,6 +162,28 @@ def test_on_a_terminal_lines_wrap_and_nothing_is_cut(width: int, monkeypatch: py
     assert name in re.sub(r"\s", "", text)
 
 
+@pytest.mark.parametrize("case", ["inception-v3_tf-slim_to_keras", "resnet50_tf-slim-v1_to_keras"])
+def test_on_a_screen_the_rules_are_15_lines_at_most(case: str) -> None:
+    made = true_plan(case)
+    text = as_text(report(made, most=15))
+    section = text.partition("By rule")[2].partition("\n\n")[0].splitlines()[2:]
+    assert 5 < len(section) <= 15
+    stated, total = counted(text)["By rule"]
+    assert stated == total == len(made.accepted)
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_a_real_report_fits_a_terminal_with_every_name_whole(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    made, out = true_plan("bert-base_google-tf1_to_hf-torch", doubts=3), Terminal()
+    write(report(made), color=False, file=out)
+    assert max(len(row) for row in out.getvalue().splitlines()) <= width
+    squeezed = re.sub(r"\s", "", out.getvalue())
+    assert all(re.sub(r"\s", "", str(row)) in squeezed for row in report(made))
+
+
 @pytest.mark.parametrize(
     ("color", "terminal", "coloured"),
     [
@@ -178,6 +201,12 @@ def test_colours_come_when_they_are_wanted(
     out = Terminal() if terminal else io.StringIO()
     write([Line("  ", (("text", "old"),))], color=color, file=out)
     assert ("\x1b[31m" in out.getvalue()) == coloured
+
+
+def test_who_wants_no_colour_gets_no_escapes_at_all() -> None:
+    out = Terminal()
+    write([line("head", "head"), line("a note", "dim")], color=False, file=out)
+    assert out.getvalue() == "head\na note\n"
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -271,7 +300,10 @@ def test_a_glob_explains_the_first_and_lists_the_rest() -> None:
     ],
 )
 def test_reports_of_real_cases_read_as_they_did(case: str, doubts: int) -> None:
+    """`GOLDEN=write pytest tests/test_report.py` writes the files anew; look at the difference."""
     text = as_text(report(true_plan(case, doubts=doubts)))
+    if os.environ.get("GOLDEN") == "write":
+        (GOLDEN / f"{case}.txt").write_text(text, encoding="utf-8")
     assert text == (GOLDEN / f"{case}.txt").read_text(encoding="utf-8")
     rules = re.findall(r"^ +#\d+", text, re.MULTILINE)
     assert doubts or len(rules) <= 15

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["inspect", "show", "suggest"]
 
-# Rules that a terminal shows of a section; a pipe gets them all.
-SCREEN = 30
+# How much of a section a terminal shows; a pipe gets all of it.
+SCREEN = 15
 
 
 @click.command(short_help="What a file holds, or how two files differ.")
@@ -104,14 +104,16 @@ def suggest(
     Nothing is restored. Pairs of --min-score and above are accepted, the others wait for a decision.
     """
     from automatch.read import read
+    from automatch.read.checkpoint import require_values
 
     if as_json and names:
         raise click.UsageError("--json and --names exclude each other.")
     with waiting(f"reading {Path(source).name} and {Path(target).name}"):
         here, there = read(source), read(target)
+    pairs = pairs_of(pair, there.by_name)
+    require_values(here, source)
     notes_of(here)
     notes_of(there)
-    pairs = pairs_of(pair, there.by_name)
     for glob in _idle(exclude, list(there.by_name)):
         note(f"--exclude '{glob}' matches no variable of {target}")
     with waiting(f"matching {len(there):,} variables"):

@@ -72,6 +72,8 @@ def read(thing: Any, *, beside: bool = True) -> Listing:
 
         return arrays.read(thing) if arrays.matches(thing) else live.read(thing)
     path = Path(os.fspath(thing))
+    if not os.fspath(thing):
+        raise UnreadableFile("'' names no file. Give the path of one, or a checkpoint's prefix.")
     try:
         listing = _read_path(path)
     except OSError as error:

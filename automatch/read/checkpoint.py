@@ -17,9 +17,10 @@ from automatch.read.tf_types import NAME
 from automatch.read.values import read_values, string_scalar
 from automatch.tensor import Listing, Part, Tensor
 
-__all__ = ["find_prefix", "listing_of", "matches", "read"]
+__all__ = ["find_prefix", "listing_of", "matches", "read", "require_values"]
 
 _STATE = "checkpoint"
+_BUNDLES = ("tf-checkpoint", "tf-object-checkpoint")
 _LATEST = re.compile(rb'(?m)^model_checkpoint_path:\s*"((?:[^"\\]|\\.)*)"')
 _SHARD = re.compile(r"\.data-\d{5,}-of-\d{5,}$")
 _STATE_LIMIT = 16 * 2**20
@@ -41,6 +42,25 @@ def read(path: Path) -> Listing:
     if index_path(prefix).exists() or not checkpoint_v1.files_of(prefix):
         return listing_of(read_bundle(prefix))
     return checkpoint_v1.read(prefix)
+
+
+def require_values(listing: Listing, given: str) -> None:
+    """Nothing, for a checkpoint whose data shards are there, and for anything else.
+
+    given: how the person named it; whoever names the `.index` itself means the names alone.
+    Raises UnreadableFile, which names the missing shard.
+    """
+    if listing.values is not None or listing.format not in _BUNDLES or given.endswith(".index"):
+        return
+    prefix = Path(str(listing.path))
+    # A listing may stand for a checkpoint that is elsewhere.
+    missing = read_bundle(prefix).missing if index_path(prefix).exists() else ()
+    if missing:
+        place = index_path(prefix)
+        raise UnreadableFile(
+            f"the data shard '{missing[0]}' is missing. "
+            f"Copy it beside '{place}', or give '{place}' itself to match names alone."
+        )
 
 
 def find_prefix(path: Path) -> Path:

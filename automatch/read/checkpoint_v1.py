@@ -53,7 +53,7 @@ def is_v1(path: Path) -> bool:
 def files_of(path: Path) -> list[Path]:
     """The files a path of the first format stands for: itself, or the shards of `x` or `x-?????-of-00002`."""
     if path.is_file() and not _SHARD.search(path.name):
-        return [path]
+        return [path] if path.stat().st_size else []
     prefix = _SHARD.sub("", path.name)
     if not path.parent.is_dir():
         return []

@@ -86,13 +86,15 @@ def _write_rich(lines: Iterable[Line], color: bool | None, out: IO[str]) -> None
     console = Console(
         file=out, force_terminal=True if color else None, no_color=color is False or None, highlight=False
     )
+    # Bold and dim count as colour: whoever wants none may be recording the terminal, or reading it aloud.
+    styles = {} if color is False else _STYLES
     # A terminal of a few columns shows nothing well; there, it may wrap as it likes.
     width = max(console.width, 40) if out.isatty() else None
     for entry in lines:
         rows = [entry.spans] if width is None else _wrapped(entry.spans, width - len(entry.left))
         for number, row in enumerate(rows):
             left = entry.left if number == 0 else " " * len(entry.left)
-            styled = Text.assemble(left, *((text, _STYLES.get(style, "")) for text, style in row))
+            styled = Text.assemble(left, *((text, styles.get(style, "")) for text, style in row))
             console.print(styled, soft_wrap=True)
 
 
@@ -115,7 +117,15 @@ def _wrapped(spans: Sequence[Span], width: int) -> list[list[Span]]:
                 if number:
                     rows.append([])
                     used = 0
-                rows[-1].append((part, style))
+                _append(rows[-1], part, style)
                 used += cell_len(part)
     # A space at the very end of a row would make a terminal begin an empty one.
     return [[*row[:-1], (row[-1][0].rstrip(), row[-1][1])] if row else row for row in rows]
+
+
+def _append(row: list[Span], text: str, style: str) -> None:
+    """Text at the end of a row, in one span with what is of its style: fewer escapes to copy along."""
+    if row and row[-1][1] == style:
+        row[-1] = (row[-1][0] + text, style)
+    else:
+        row.append((text, style))

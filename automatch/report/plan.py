@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from automatch.plan import Decision, Pair, Plan, RuleRecord, Side
 from automatch.report.folding import fold_names
@@ -19,6 +21,9 @@ _FORMATS = {
     "tf-object-checkpoint": "TensorFlow checkpoint, object-based",
     "tf-meta": "MetaGraphDef",
     "tf-graph": "graph",
+    "saved-model": "SavedModel",
+    "keras-h5": "Keras, .h5",
+    "keras-weights": "Keras 3",
 }
 
 
@@ -45,7 +50,7 @@ class _Group:
 def report(plan: Plan, *, most: int | None = None) -> Iterator[Line]:
     """The lines of the report.
 
-    most: rules shown in a section; the rest is counted in one line. None shows all.
+    most: lines of accepted rules, and rules of another section; one more counts the rest. None shows all.
     """
     yield from _sides(plan)
     yield from _by_rule(plan, most)
@@ -152,10 +157,21 @@ def _rest(groups: Sequence[_Group], most: int | None) -> Iterator[Line]:
 def _by_rule(plan: Plan, most: int | None) -> Iterator[Line]:
     groups = _groups(plan, "accept")
     yield from _head(f"By rule: {_many(len(plan.accepted), 'variable')}", columns=bool(groups))
-    for group in groups[:most]:
+    fit = _fitting(groups, most)
+    for group in groups[:fit]:
         yield _row(group)
         yield from _transforms(group.members)
-    yield from _rest(groups, most)
+    yield from _rest(groups, fit)
+
+
+def _fitting(groups: Sequence[_Group], most: int | None) -> int:
+    """How many of the groups fit into so many lines, with the line that counts the others; at least one."""
+    if most is None:
+        return len(groups)
+    ends = list(accumulate(1 + len(list(_transforms(group.members))) for group in groups))
+    if not ends or ends[-1] <= most:
+        return len(groups)
+    return max(bisect(ends, most - 1), 1)
 
 
 def _to_decide(plan: Plan, most: int | None) -> Iterator[Line]:
