@@ -42,7 +42,7 @@ _EXPECTED, _PENALTY = 1.0, 100.0
 _SURE, _LOCALLY_SURE = 0.9995, 0.9
 # The pool of scores next below reaches down until no more than so many are right: they are left to a person.
 _DOUBTFUL = 0.77
-_BLOCKS, _SMALLEST = 4, 50
+_BLOCKS, _SMALLEST = 5, 50
 _FOLDS = 8
 
 
@@ -213,18 +213,22 @@ def table(raw: Vector, right: Mask) -> tuple[tuple[float, ...], tuple[float, ...
     raw, right = raw[order], right[order]
     local = isotonic_regression(right.astype(float)).x
     sure = _sure(raw, right, local)
-    pool = sure
-    if sure:
-        shares = np.cumsum(right[:sure][::-1]) / np.arange(1, sure + 1)
-        low = np.flatnonzero(shares <= _DOUBTFUL)
-        pool = sure - 1 - int(low[0]) if len(low) else 0
-        pool = int(np.searchsorted(local, local[pool]))
+    pool = _pool(right[:sure], local[:sure])
     knots = [*_blocks(raw[:pool], right[:pool], local[:pool])]
     if pool < sure:
         share = min(float(right[pool:sure].mean()), _DOUBTFUL)
         knots += [(float(raw[pool]), share), (float(raw[sure - 1]), share)]
     knots += [*_blocks(raw[sure:], right[sure:], local[sure:])]
-    return tuple(round(at, 5) for at, _ in knots), tuple(int(share * 1e4) / 1e4 for _, share in knots)
+    scores = np.maximum.accumulate([share for _, share in knots])
+    return tuple(round(at, 5) for at, _ in knots), tuple(int(share * 1e4) / 1e4 for share in scores)
+
+
+def _pool(right: Mask, local: Vector) -> int:
+    """The place from which on pairs that are not sure are pooled."""
+    count = len(right)
+    shares = np.cumsum(right[::-1]) / np.arange(1, count + 1)
+    low = np.flatnonzero(shares[_SMALLEST:] <= _DOUBTFUL)
+    return int(np.searchsorted(local, local[count - 1 - _SMALLEST - low[0]])) if len(low) else 0
 
 
 def _sure(raw: Vector, right: Mask, local: Vector) -> int:
@@ -242,15 +246,14 @@ def _blocks(raw: Vector, right: Mask, local: Vector) -> Iterator[tuple[float, fl
     if not len(raw):
         return
     edges = np.flatnonzero(np.append(True, local[1:] > local[:-1]))
-    size = max(_SMALLEST, len(raw) // (4 * _BLOCKS))
+    size = max(_SMALLEST, len(raw) // _BLOCKS)
     starts = [0]
     for edge in edges[1:]:
-        if edge - starts[-1] >= size and len(raw) - edge >= size and len(starts) < _BLOCKS:
+        if edge - starts[-1] >= size and len(raw) - edge >= size:
             starts.append(int(edge))
     ends = [*starts[1:], len(raw)]
     # One more right and one more wrong than were seen: no share is 1 (Laplace's rule of succession).
-    pooled = [(right[a:b].sum() + 1) / (b - a + 2) for a, b in zip(starts, ends, strict=True)]
-    shares = np.maximum.accumulate(pooled)
+    shares = [(right[a:b].sum() + 1) / (b - a + 2) for a, b in zip(starts, ends, strict=True)]
     yield float(raw[0]), float(shares[0])
     for a, b, share in zip(starts, ends, shares, strict=True):
         yield float(raw[a:b].mean()), float(share)
