@@ -257,6 +257,12 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
         return review(self, path, open_browser=open_browser, source=source, target=target)
 
+    def __str__(self) -> str:
+        from automatch.report.lines import as_text
+        from automatch.report.plan import report
+
+        return as_text(report(self)).rstrip()
+
     def _repr_html_(self) -> str:
         from automatch.report.html import plan_html
 

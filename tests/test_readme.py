@@ -6,12 +6,18 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
+import automatch
+from automatch.cli import main
+from torch_files import floats, whole, write
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -36,13 +42,43 @@ def build_model() -> list[Any]:
     return [tf.Variable(tf.zeros([4, 3]), name="dense/kernel"), tf.Variable(tf.zeros([3]), name="dense/bias")]
 
 
+def foreign_models(folder: Path) -> keras.Model:
+    """A Keras model, in old_model.h5 and new_model.weights.h5; pytorch_model.bin is of its shapes."""
+    shapes = {"conv.weight": (8, 3, 3, 3), "conv.bias": (8,), "head.weight": (5, 8), "head.bias": (5,)}
+    state = {name: whole(str(key), *shape) for key, (name, shape) in enumerate(shapes.items())}
+    write(folder / "pytorch_model.bin", state, {t.key: floats(*t.shape) for t in state.values()})
+    layers = [keras.layers.Conv2D(8, 3, name="conv"), keras.layers.GlobalAveragePooling2D()]
+    model = keras.Sequential([keras.Input((6, 6, 3)), *layers, keras.layers.Dense(5, name="head")])
+    model.save_weights("new_model.weights.h5")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.save("old_model.h5")
+    return model
+
+
+def test_the_examples_of_each_direction_run(folder: Path) -> None:
+    foreign_models(folder)
+    for file in folder.glob("resnet_cifar10.ckpt.*"):
+        shutil.copy(file, file.name.replace("resnet_cifar10", "old_model"))
+    shutil.copy("classifier.meta", "new_model.meta")
+    for row in next(block for block in blocks("sh") if "automatch suggest" in block).splitlines():
+        for part in row.split("&&"):
+            assert main(part.split()[1:]) == 0, part
+    assert automatch.suggest("renamed.ckpt", "new_model.meta").counts.accepted == 62
+    keras_names = automatch.inspect("old_model.h5").by_name
+    assert automatch.inspect("from_pytorch.ckpt").by_name.keys() == keras_names.keys()
+    assert automatch.inspect("to_pytorch.safetensors").by_name["head.weight"].shape == (5, 8)
+    written, wanted = map(automatch.inspect, ("renamed.weights.h5", "new_model.weights.h5"))
+    assert written.fingerprint == wanted.fingerprint
+
+
 def test_the_python_of_the_readme_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.savez(
         "old_model.npz",
         **{"model/dense/weights": np.ones((4, 3), "f"), "model/dense/biases": np.ones(3, "f")},
     )
     space: dict[str, Any] = {"tf": tf, "build_model": build_model}
-    *in_graph, eager = blocks("python")
+    *in_graph, foreign, eager = blocks("python")
     with tf.Graph().as_default(), v1.Session() as session:
         v1.train.import_meta_graph("classifier.meta")
         space["session"] = session
@@ -50,6 +86,9 @@ def test_the_python_of_the_readme_runs(folder: Path, capsys: pytest.CaptureFixtu
             exec(compile(block, "README.md", "exec"), space)
         assert len(space["restored"].restored) == 62
         assert session.run(v1.report_uninitialized_variables()).size == 0
+    space["keras_model"] = foreign_models(folder)
+    exec(compile(foreign, "README.md", "exec"), space)
+    assert len(space["restored"].restored) == 4
     exec(compile(eager, "README.md", "exec"), space)
     assert len(space["restored"].restored) == 2
     said = next(line for line in README.splitlines() if line.startswith("automatch: restored"))

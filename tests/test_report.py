@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automatch.errors import PlanConflict
+from automatch.export import export
 from automatch.plan import Alternative, Pair, Plan, RuleRecord, Suggestion, Unmatched, Unused
 from automatch.report.explain import explain
 from automatch.report.folding import fold_names
@@ -135,6 +136,16 @@ def test_the_last_lines_are_the_commands_to_type_next() -> None:
     assert "decide the 3 (2 questions)" in text
     assert "Nothing has been restored." in text
     assert not as_text(next_steps(sample(), None))
+
+
+@pytest.mark.parametrize(
+    ("transform", "form"),
+    [("identity", "var_list"), ("transpose:1,0", "saver_builder"), ("identity+cast", "json")],
+)
+def test_the_next_step_is_an_export_that_works(transform: str, form: str) -> None:
+    made = plan([pair("a/w", "x/w", transform=transform), pair("a/b", "x/b")])
+    assert f"automatch export p.json --as {form}" in as_text(next_steps(made, "p.json"))
+    assert export(made, form)
 
 
 def test_in_a_pipe_a_rule_is_a_line_and_nothing_is_cut() -> None:
@@ -344,6 +355,10 @@ def test_two_listings_are_compared_by_name() -> None:
     assert "1 the same, 1 of another shape or dtype, 1 only in one, 0 only in two" in text
     assert not found.is_same
     assert compare(second, second).is_same
+
+
+def test_a_plan_prints_as_its_report() -> None:
+    assert str(sample()) + "\n" == as_text(report(sample()))
 
 
 def test_the_summary_is_one_line() -> None:

@@ -24,6 +24,9 @@ _FORMATS = {
     "saved-model": "SavedModel",
     "keras-h5": "Keras, .h5",
     "keras-weights": "Keras 3",
+    "torch": "PyTorch",
+    "flax-msgpack": "Flax",
+    "orbax": "Orbax",
 }
 
 
@@ -272,6 +275,24 @@ def _not_used(plan: Plan) -> Iterator[Line]:
         yield from _folded((entry.source, entry.why) for entry in plan.unused)
 
 
+# What apply writes for whoever reads the target's format.
+_WRITTEN_AS = {
+    "keras-weights": "keras-h5",
+    "npz": "npz",
+    "safetensors": "safetensors",
+    "torch": "safetensors",
+}
+
+
+def _code(plan: Plan) -> str:
+    """The plainest export that can do what the plan asks for: a Saver only renames, its builder reshapes."""
+    transforms = {pair.transform for pair in plan.accepted}
+    if any("cast" in transform for transform in transforms) or plan.target.format in _WRITTEN_AS:
+        return "json"
+    shared = len({pair.source for pair in plan.accepted}) < len(plan.accepted)
+    return "saver_builder" if shared or not transforms <= {"identity"} else "var_list"
+
+
 def next_steps(plan: Plan, path: str | None) -> Iterator[Line]:
     """Where the plan is, and the commands that follow."""
     if path is None:
@@ -288,8 +309,10 @@ def next_steps(plan: Plan, path: str | None) -> Iterator[Line]:
         first = _questions(plan)[0][0]
         what = f"'#{first.rule.id}'" if first.rule else shlex.quote(first.members[0].target)
         commands.append((f"automatch show {name} {what}", "why, and what else it could be"))
-    commands.append((f"automatch apply {name} -o OUT", "write a checkpoint with the target's names"))
-    commands.append((f"automatch export {name} --as var_list", "or code to paste"))
+    to = _WRITTEN_AS.get(plan.target.format)
+    kind, option = (to, f" --to {to}") if to else ("a checkpoint", "")
+    commands.append((f"automatch apply {name}{option} -o OUT", f"write {kind} with the target's names"))
+    commands.append((f"automatch export {name} --as {_code(plan)}", "or code to paste"))
     width = max(len(command) for command, _ in commands)
     for command, text in commands:
         yield Line("    ", ((shown(f"{command:<{width}}  "), ""), (text, "dim")))
