@@ -26,6 +26,8 @@ from automatch.vocabulary import meaning, usual_place
 __all__ = ["many_to_one"]
 
 _NOWHERE = usual_place(("",))
+# Of this many of one size in one scope no words tell which is meant, and to compare them all takes long.
+_TOO_MANY = 64
 
 Fits = Callable[[Shape, Shape], Options]
 """The transforms between what is cut off a whole and a piece, by their shapes."""
@@ -159,17 +161,15 @@ def _groups(
     pieces: Features, wholes: Features, names: _Names, others: _Names, found: Mapping[int, int], fits: Fits
 ) -> list[_Group]:
     """The pieces that have one whole. found: what is matched, from the pieces' side to that of the wholes."""
-    by_size: dict[int, list[int]] = defaultdict(list)
-    for i, size in enumerate(wholes.sizes):
-        by_size[size].append(i)
-    rows = [row for row in _rows(pieces) if sum(pieces.sizes[i] for i in row) in by_size]
+    places, sizes = _Places(wholes), set(wholes.sizes)
+    rows = [row for row in _rows(pieces) if sum(pieces.sizes[i] for i in row) in sizes]
     paths = [_common([pieces.names[i].atoms for i in row]) for row in rows]
     scopes = _counterparts(paths, names, others, found)
     made = []
     for row, path in zip(rows, paths, strict=True):
-        size = sum(pieces.sizes[i] for i in row)
-        cuts = {i: cut for i in by_size[size] if (cut := _cut(pieces, row, wholes, i, fits)) is not None}
         scope = next((scopes[path[:end]] for end in range(len(path), -1, -1) if path[:end] in scopes), ())
+        near = places.near(scope, sum(pieces.sizes[i] for i in row))
+        cuts = {i: cut for i in near if (cut := _cut(pieces, row, wholes, i, fits)) is not None}
         marks = set.intersection(*(_marks(pieces.names[i].atoms) for i in row))
         closest = _closest(scope, scopes.get((), ()), marks, cuts, wholes)
         if closest is not None:
@@ -186,6 +186,30 @@ def _groups(
                 )
             )
     return _once(made)
+
+
+class _Places:
+    """Where the wholes are: each has its neighbours in the scope around its own."""
+
+    def __init__(self, wholes: Features) -> None:
+        self._around: dict[tuple[int, Path], list[int]] = defaultdict(list)
+        self._below: dict[tuple[int, Path], list[int]] = defaultdict(list)
+        for i, (name, size) in enumerate(zip(wholes.names, wholes.sizes, strict=True)):
+            scope = _around(name)
+            self._around[size, scope].append(i)
+            for end in range(len(scope) + 1):
+                self._below[size, scope[:end]].append(i)
+
+    def near(self, scope: Path, size: int) -> list[int]:
+        """The wholes of a size that are in a scope or around it; none where there are too many."""
+        above = (self._around.get((size, scope[:end]), []) for end in range(len(scope)))
+        found = [*self._below.get((size, scope), []), *chain.from_iterable(above)]
+        return found if len(found) <= _TOO_MANY else []
+
+
+def _around(name: Name) -> Path:
+    """The scope around the scope of a variable: where its neighbours are, if each has a scope of its own."""
+    return parse("/".join((*name.components[:-2], "leaf"))).atoms[:-1]
 
 
 def _rows(side: Features) -> Iterator[tuple[int, ...]]:
@@ -271,23 +295,14 @@ def _closest(
 ) -> tuple[int, tuple[int, float]] | None:
     """The candidate that shares most of the scope, then of the pieces' words and numbers; None in a tie.
 
-    A candidate lies in the scope or beside it. root is what all scopes share: being in it says nothing.
+    root is what all scopes share: being in it says nothing.
     """
-    ranked = []
-    for i in candidates:
-        atoms, around = wholes.names[i].atoms, _around(wholes.names[i])
-        if _common([scope, around]) in (scope, around):
-            ranked.append(((len(_common([scope, atoms])), _likeness(marks, atoms)), i))
-    ranked.sort()
+    names = {i: wholes.names[i].atoms for i in candidates}
+    ranked = sorted(((len(_common([scope, path])), _likeness(marks, path)), i) for i, path in names.items())
     if not ranked or (len(ranked) > 1 and ranked[-1][0] == ranked[-2][0]):
         return None
     (depth, likeness), whole = ranked[-1]
     return (whole, (depth, likeness)) if depth > len(root) or likeness > 0 else None
-
-
-def _around(name: Name) -> Path:
-    """The scope around the scope of a variable: where its neighbours are, if each has a scope of its own."""
-    return parse("/".join((*name.components[:-2], "leaf"))).atoms[:-1]
 
 
 def _marks(path: Path) -> set[Atom]:
