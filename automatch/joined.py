@@ -128,7 +128,7 @@ def _ways(target: Features, source: Features, t: int, s: int) -> Options:
 
 
 def _templates(side: Features) -> dict[tuple[object, ...], dict[tuple[int, ...], list[int]]]:
-    """Variables by words, role, size and dtype, and then by numbers; but not those without a word of their own.
+    """Variables by words, role, size and dtype, and then by numbers, but not those without own words.
 
     Words that all variables of a side have in common (a prefix) are not counted.
     """

@@ -10,8 +10,8 @@ dtypes, readers in the graph), form an axis. Variables on the same axes at diffe
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from automatch.names import Atom, parse
@@ -25,8 +25,8 @@ Ranks = tuple[int, ...]
 SHORT = 8
 """Siblings up to which repetition is no axis: five of an axis are kept, so that shorter ones save little."""
 
-# Numbers of a name at which an axis is looked for; a name with more is no name of a layer.
-_NUMBERS = 8
+# Places of a name at which an axis is looked for; what comes after is taken as it is.
+_STATIONS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +74,30 @@ class Orbits:
 
 def find_orbits(listing: Listing, variables: Iterable[int]) -> Orbits:
     """The orbits of some variables of a listing (indices)."""
-    names = {i: parse(listing.tensors[i].full_name or listing.tensors[i].name).atoms for i in variables}
+    names = _with_stations(
+        {i: parse(listing.tensors[i].full_name or listing.tensors[i].name).atoms for i in variables}
+    )
     on_axis = _axes(names, {i: _kind(listing.tensors[i]) for i in names})
     of: dict[int, int] = {}
     ranks: dict[int, Ranks] = {}
     axes: list[tuple[Axis, ...]] = []
     known: dict[tuple[object, ...], int] = {}
-    for i, atoms in names.items():
-        passed = list(_passed(atoms, on_axis))
+    for i, (atoms, stations) in names.items():
         key: list[object] = list(atoms)
-        for end, bare, _, _, sameness in reversed(passed):
-            key[end if bare else end - 1 : end] = [(sameness,)]
+        passed: list[tuple[Axis, int]] = []
+        for end, bare in stations:
+            found = on_axis.get((atoms[:end], bare))
+            if found is not None:
+                axis, rank, sameness = found
+                # The mark of a sibling without a number takes a place of its own.
+                shift = len(key) - len(atoms)
+                key[end + shift if bare else end + shift - 1 : end + shift] = [(sameness,)]
+                passed.append((axis, rank))
         orbit = known.setdefault(tuple(key), len(axes))
         if orbit == len(axes):
-            axes.append(tuple(axis for _, _, axis, _, _ in passed))
+            axes.append(tuple(axis for axis, _ in passed))
         of[i] = orbit
-        ranks[i] = tuple(rank for _, _, _, rank, _ in passed)
+        ranks[i] = tuple([rank for _, rank in passed])
     return Orbits(of, ranks, axes)
 
 
@@ -98,34 +106,41 @@ def _kind(tensor: Tensor) -> tuple[object, ...]:
     return tensor.shape, tensor.dtype, flow and (flow.initializer, flow.consumers)
 
 
+_Stations = Sequence[tuple[int, bool]]
+"""Where a name may lie on an axis: (end of the path, whether as the sibling without a number)."""
+
+_Names = Mapping[int, tuple[Path, _Stations]]
 _OnAxis = Mapping[tuple[Path, bool], tuple[Axis, int, int]]
 """(path, whether it is the sibling without a number) -> its axis, its rank, and what its siblings share."""
 
 
-def _passed(atoms: Path, on_axis: _OnAxis) -> Iterator[tuple[int, bool, Axis, int, int]]:
-    """The axes that a name lies on, outermost first: (end of the path, bare, axis, rank, sameness)."""
-    for end, bare in _stations(atoms):
-        found = on_axis.get((atoms[:end], bare))
-        if found is not None:
-            yield end, bare, *found
+def _with_stations(names: Mapping[int, Path]) -> _Names:
+    """The names with their stations, which those share that differ in numbers only."""
+    templates = {i: tuple([None if isinstance(a, int) else a for a in atoms]) for i, atoms in names.items()}
+    numbered = {template[end - 1] for template in set(templates.values()) for end in _stems(template)}
+    stations = {template: _stations(template, numbered) for template in set(templates.values())}
+    return {i: (atoms, stations[templates[i]]) for i, atoms in names.items()}
 
 
-def _stations(atoms: Path) -> Iterator[tuple[int, bool]]:
-    """Where a name may lie on an axis: after each number, and (bare) after a word that no number follows."""
-    numbers = 0
-    for end in range(1, len(atoms) + 1):
-        if isinstance(atoms[end - 1], int):
-            numbers += 1
-            yield end, False
-        if numbers == _NUMBERS:
-            return
-        if isinstance(atoms[end - 1], str) and not (end < len(atoms) and isinstance(atoms[end], int)):
-            yield end, True
+def _stems(template: Sequence[str | None]) -> Iterator[int]:
+    """The ends of the stems that a number follows."""
+    return (end for end in range(1, len(template)) if template[end] is None)
 
 
-def _axes(names: Mapping[int, Path], kinds: Mapping[int, tuple[object, ...]]) -> _OnAxis:
-    numbered = {atoms[end - 1] for atoms in names.values() for end in _ends(atoms)}
-    held = _held(names, kinds, numbered)
+def _stations(template: Sequence[str | None], numbered: Collection[str | None]) -> _Stations:
+    """After each number, and (bare) after a word that a number follows elsewhere but not here."""
+    found: list[tuple[int, bool]] = []
+    followed = set(_stems(template))
+    for end, atom in enumerate(template, start=1):
+        if atom is None:
+            found.append((end, False))
+        elif atom in numbered and end not in followed:
+            found.append((end, True))
+    return found[:_STATIONS]
+
+
+def _axes(names: _Names, kinds: Mapping[int, tuple[object, ...]]) -> _OnAxis:
+    held = _held(names, kinds)
     families: dict[Path, dict[int, int]] = defaultdict(dict)
     for (path, bare), sameness in held.items():
         if not bare:
@@ -133,8 +148,8 @@ def _axes(names: Mapping[int, Path], kinds: Mapping[int, tuple[object, ...]]) ->
     found: dict[tuple[Path, bool], tuple[Axis, int, int]] = {}
     once: dict[Axis, Axis] = {}
     for stem, family in families.items():
-        alone = held.get((stem, True))
         unnumbered = min(family) - 1
+        alone = held.get((stem, True))
         if alone is not None and alone in family.values():
             family[unnumbered] = alone
         for axis, sameness in _classes(family):
@@ -145,21 +160,12 @@ def _axes(names: Mapping[int, Path], kinds: Mapping[int, tuple[object, ...]]) ->
     return found
 
 
-def _ends(atoms: Path) -> Iterator[int]:
-    """The ends of the stems that a number follows."""
-    return (end for end in range(1, len(atoms)) if isinstance(atoms[end], int))
-
-
-def _held(
-    names: Mapping[int, Path], kinds: Mapping[int, tuple[object, ...]], numbered: set[Atom]
-) -> dict[tuple[Path, bool], int]:
+def _held(names: _Names, kinds: Mapping[int, tuple[object, ...]]) -> dict[tuple[Path, bool], int]:
     """What stands below each place where an axis may be, as a number: the same for siblings that repeat."""
-    held: Counter[tuple[Path, bool]] = Counter()
+    held: dict[tuple[Path, bool], int] = defaultdict(int)
     marks: dict[tuple[object, ...], int] = {}
-    for i, atoms in names.items():
-        for end, bare in _stations(atoms):
-            if bare and atoms[end - 1] not in numbered:
-                continue
+    for i, (atoms, stations) in names.items():
+        for end, bare in stations:
             mark = (atoms[end:], kinds[i])
             value = marks.get(mark)
             if value is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from automatch.joined import Joined, join
 from automatch.matching import Match
@@ -22,8 +23,12 @@ __all__ = ["Reduction", "reduce"]
 # Up to this size a side is matched as it is: a second of work.
 _WHOLE = 1500
 
-# Three show a step, and whether the first is special; two show the end.
-_FIRST, _LAST = 3, 2
+# Three show a step, and whether the first is special; two show the end. Where that leaves little, more are
+# kept: how much the place in a row says depends on how many there are.
+_FIRST, _LAST = (24, 12, 6, 3), 2
+_ENOUGH = 500
+# Axes of different lengths stay so, as far as there are not too many.
+_LENGTHS = 3
 # Ranks of pairs that a person has decided are kept too, up to so many of an axis: they teach the rest.
 _PINNED = 8
 
@@ -75,7 +80,7 @@ def reduce(
     return Reduction(rest.target, rest.source, kept_t, rest, (orbits_t, orbits_s))
 
 
-def _kept(orbits: Orbits, kept: Mapping[Axis, Collection[int]]) -> list[int]:
+def _kept(orbits: Orbits, kept: _Kept) -> list[int]:
     ranks = [[kept[axis] for axis in axes] for axes in orbits.axes]
     return [
         i
@@ -84,34 +89,56 @@ def _kept(orbits: Orbits, kept: Mapping[Axis, Collection[int]]) -> list[int]:
     ]
 
 
-def _kept_ranks(target: Orbits, source: Orbits, decided: Mapping[int, int]) -> dict[Axis, frozenset[int]]:
-    """The ranks to keep of each axis: the same ones wherever axes of both sides could correspond.
+_Kept = Mapping[Axis, Collection[int]]
 
-    Axes of one length correspond rank by rank. Those of other lengths must not look as if they did: all of
-    them keep what any of them keeps, by place and, where their families differ in length, by number.
-    """
+
+def _kept_ranks(target: Orbits, source: Orbits, decided: Mapping[int, int]) -> _Kept:
+    """The ranks to keep of each axis: as many as leave no more than enough, but not less than show a step."""
     axes = [{axis for some in side.axes for axis in some} for side in (target, source)]
-    lengths = {len(axis) for axis in axes[0]} & {len(axis) for axis in axes[1]}
+    shared = sorted({len(axis) for axis in axes[0]} & {len(axis) for axis in axes[1]})
     pinned = _pinned(target, source, decided)
-    kept = {axis: _ends(axis) | pinned[len(axis)] for axis in axes[0] | axes[1]}
-    odd = [axis for axis in kept if len(axis) not in lengths]
-    places = {axis.places[rank] for axis in odd for rank in kept[axis]}
+    kept: _Kept = {}
+    for first in _FIRST:
+        ends = {
+            axis: _ends(len(axis), first + (shared.index(len(axis)) % _LENGTHS if len(axis) in shared else 0))
+            | pinned[len(axis)]
+            for axis in axes[0] | axes[1]
+        }
+        kept = _joint(ends, shared)
+        if max(_count(target, kept), _count(source, kept)) <= _ENOUGH:
+            break
+    return kept
+
+
+def _count(side: Orbits, kept: _Kept) -> int:
+    return sum(prod(len(kept[axis]) for axis in axes) for axes in side.axes)
+
+
+def _ends(length: int, first: int) -> set[int]:
+    return {*range(min(first, length)), *range(length - _LAST, length)}
+
+
+def _joint(ends: Mapping[Axis, set[int]], shared: Collection[int]) -> dict[Axis, frozenset[int]]:
+    """The same ranks wherever axes of both sides could correspond.
+
+    Axes of one length correspond rank by rank. Those of lengths that are not shared must not look as if they
+    did: all keep what any of them keeps, by place and, where their families differ in length, by number.
+    """
+    odd = [axis for axis in ends if len(axis) not in shared]
+    places = {axis.places[rank] for axis in odd for rank in ends[axis]}
     places |= {place for axis in odd for place in axis.apart}
     values: dict[int, set[int]] = defaultdict(set)
     for axis in odd:
-        values[axis.family] |= {axis.values[rank] for rank in kept[axis]}
+        values[axis.family] |= {axis.values[rank] for rank in ends[axis]}
+    kept = {axis: frozenset(ranks) for axis, ranks in ends.items()}
     for axis in odd:
         others = {value for family, some in values.items() if family != axis.family for value in some}
-        kept[axis] = kept[axis] | {
+        kept[axis] |= {
             rank
             for rank, (place, value) in enumerate(zip(axis.places, axis.values, strict=True))
             if place in places or value in others
         }
-    return {axis: frozenset(rank for rank in ranks if rank < len(axis)) for axis, ranks in kept.items()}
-
-
-def _ends(axis: Axis) -> set[int]:
-    return {*range(_FIRST), *range(len(axis) - _LAST, len(axis))}
+    return kept
 
 
 def _pinned(target: Orbits, source: Orbits, decided: Mapping[int, int]) -> dict[int, set[int]]:
