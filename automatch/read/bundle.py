@@ -87,7 +87,7 @@ class Bundle:
 
 def index_path(prefix: Path) -> Path:
     """The index file of a checkpoint prefix."""
-    return prefix.with_name(prefix.name + ".index")
+    return prefix.parent / f"{prefix.name}.index"
 
 
 def data_path(prefix: Path, shard: int, shards: int) -> Path:

@@ -88,9 +88,9 @@ def _check(thing: Any, found: list[tuple[str, Any]]) -> None:
             f"this {kind} has no variables. Build the model first, or give a session, a graph, "
             "a Keras model, a tf.Module, or a list or dict of variables."
         )
-    strange = next((value for _, value in found if not _is_variable(value)), None)
-    if strange is not None:
-        strange_kind = type(strange).__name__
+    strange = [value for _, value in found if not _is_variable(value)]
+    if strange:
+        strange_kind = type(strange[0]).__name__
         raise UnsupportedTarget(f"this {kind} holds a {strange_kind}, which is no variable. Leave it out.")
     name, count = Counter(name for name, _ in found).most_common(1)[0]
     if count > 1:

@@ -93,7 +93,7 @@ def apply(
         if to == "checkpoint":
             steps = Progress(progress)
             shards = shards_of(listing)
-            counts = {int(path.name[-5:]) for path in _files(place.parent, place.name) if ".data-" in path.name}
+            counts = _counts(place)
             written = write_checkpoint(
                 folder / place.name, moves, listing, shards, copy=copy, progress=steps, not_in=counts
             )
@@ -153,6 +153,12 @@ def _files(folder: Path, name: str) -> list[Path]:
     )
 
 
+def _counts(place: Path) -> set[int]:
+    """The numbers of shards in the names of the data shards that stand at a place."""
+    shards = (path.name for path in _files(place.parent, place.name) if ".data-" in path.name)
+    return {int(name.rpartition("-")[2]) for name in shards}
+
+
 @contextmanager
 def _moved_into_place(place: Path) -> Iterator[Path]:
     """A folder beside the place, whose files come to stand there together when the block ends well.
@@ -175,8 +181,8 @@ def _moved_into_place(place: Path) -> Iterator[Path]:
 def _exchange(place: Path, folder: Path) -> None:
     """Move the folder's files to the place, and away what else stands there.
 
-    Data shards come first, under names that none there has; the index, which says how many there are, replaces
-    the old one in a single step. Whoever is stopped in between leaves the old checkpoint or the new one whole.
+    Data shards come first, under names that none there has; the index, which says how many there are,
+    replaces the old one in a single step. Stopped in between, the old checkpoint or the new one is whole.
     """
     standing = _files(place.parent, place.name)
     first, *shards = _files(folder, place.name)

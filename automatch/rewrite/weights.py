@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import zipfile
 from collections.abc import Callable, Sequence
@@ -38,6 +39,9 @@ _SAFETENSORS = {
     "float8_e5m2": "F8_E5M2",
     "float8_e4m3fn": "F8_E4M3",
 }
+
+# More than HDF5 writes of a dataset and the groups around it besides its values.
+_H5_ENTRY = 8192
 
 _KERAS_PLACE = re.compile(r"(^|/)vars/\d+$")
 
@@ -106,12 +110,20 @@ def write_keras_h5(path: Path, moves: Sequence[Move], source: Listing, progress:
                 "Make the plan with a .weights.h5 file of the model as the target."
             )
     shards = shards_of(source)
+    _make_sure_of_room(path, sum(map(_nbytes, moves)) + _H5_ENTRY * (len(moves) + 1))
     with h5py.File(path, "x") as file:
         for move in moves:
             array = source_array(move, source, shards)
             value = move.transform.apply(array, target_shape(move), move.target.dtype)
             file.create_dataset(move.target.name, data=value)
             progress.step(value.nbytes)
+
+
+def _make_sure_of_room(path: Path, size: int) -> None:
+    """Nothing, if a file of so many bytes can be there: HDF5 ends the process when a disk gets full."""
+    with open(path, "xb") as file:
+        os.posix_fallocate(file.fileno(), 0, size)
+    path.unlink()
 
 
 FORMS: dict[str, Callable[[Path, Sequence[Move], Listing, Progress], None]] = {

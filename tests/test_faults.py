@@ -1,0 +1,173 @@
+"""Killed processes, full disks, read-only folders, several writers: the old file or the new one, whole."""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from automatch.plan import Plan
+from automatch.read import read
+from automatch.read.listing import dumps
+from automatch.tensor import Listing, Tensor
+from plan_cases import pair, plan
+from restore_helpers import checkpoint, plan_of, random_values
+
+COUNT = 20
+OLD, NEW = np.zeros(3, np.float32), random_values({f"a/{i}": (50, 60) for i in range(COUNT)})
+
+
+def automatch(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "automatch", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
+
+
+@pytest.fixture
+def turning(tmp_path: Path) -> Path:
+    """A plan for a checkpoint of 240 kB, every second tensor of which is transposed."""
+    source = read(checkpoint(tmp_path, NEW))
+    shapes = [(60, 50) if i % 2 else (50, 60) for i in range(COUNT)]
+    target = Listing(tuple(Tensor(f"b/{i}", shape, "float32") for i, shape in enumerate(shapes)))
+    how = {f"b/{i}": (f"a/{i}", "transpose:1,0" if i % 2 else "identity") for i in range(COUNT)}
+    return plan_of(source, target, how).save(tmp_path / "p.json")
+
+
+def state(prefix: Path) -> str:
+    """Which checkpoint stands there; every value of it is read and compared."""
+    listing = read(prefix)
+    assert listing.values is not None
+    if set(listing.by_name) == {"x"}:
+        np.testing.assert_array_equal(listing.values("x"), OLD)
+        return "old"
+    for i in range(COUNT):
+        value = NEW[f"a/{i}"]
+        np.testing.assert_array_equal(listing.values(f"b/{i}"), value.T if i % 2 else value)
+    return "new"
+
+
+# A process kills itself at its first, second, third … call of the operating system for the new checkpoint;
+# random moments would mostly fall between two of them. Prints what became of each.
+DYING = """
+import os, signal, sys
+from automatch.rewrite import apply
+def kill_at(step):
+    def hook(event, arguments):
+        nonlocal step
+        if event in ("open", "os.rename", "os.remove", "os.link", "os.mkdir", "os.rmdir"):
+            step -= "new.ckpt" in repr(arguments[:2])
+            if step < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(hook)
+for step, out in enumerate(sys.argv[2:]):
+    if not (child := os.fork()):
+        kill_at(step)
+        apply(sys.argv[1], out, force=True)
+        os._exit(0)
+    print(os.waitpid(child, 0)[1])
+"""
+
+
+def test_apply_killed_at_any_step_leaves_the_old_checkpoint_or_the_new_one(
+    turning: Path, tmp_path: Path
+) -> None:
+    checkpoint(tmp_path, {"x": OLD}, "new.ckpt")
+    outs = [tmp_path / str(step) / "new.ckpt" for step in range(30)]
+    for out in outs:
+        out.parent.mkdir()
+        for file in tmp_path.glob("new.ckpt*"):
+            shutil.copy(file, out.parent)
+    line = [sys.executable, "-c", DYING, str(turning), *map(str, outs)]
+    codes = subprocess.run(line, check=True, capture_output=True, text=True).stdout.split()
+    assert set(codes) == {"9", "0"}
+    found = [state(out) for out in outs]
+    assert found[0] == "old"
+    assert found == sorted(found, reverse=True), "once the new one is there, it stays"
+    assert sum(code == "9" and was == "new" for code, was in zip(codes, found, strict=True)) > 1
+    assert sum(was == "old" for was in found) > 3
+
+
+def test_several_writers_of_one_plan_do_not_mix(tmp_path: Path) -> None:
+    plans = [plan([pair(f"a/{i}", f"{writer}/{i}") for i in range(300)]) for writer in range(4)]
+    paths = [made.save(tmp_path / f"{i}.json") for i, made in enumerate(plans)]
+    program = (
+        "import sys; from automatch import Plan; plan = Plan.load(sys.argv[1])\n"
+        "for _ in range(50): plan.save(sys.argv[2])"
+    )
+    line = [sys.executable, "-c", program]
+    place = plans[0].save(tmp_path / "p.json")
+    writers = [subprocess.Popen([*line, str(path), str(place)]) for path in paths]
+    whole = {path.read_bytes() for path in paths}
+    while any(writer.poll() is None for writer in writers):
+        assert place.read_bytes() in whole
+    assert [writer.returncode for writer in writers] == [0] * 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*(path.name for path in paths), "p.json"]
+
+
+def listed(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder with what is in it, hidden ones and those below too."""
+    return {str(path): path.read_bytes() if path.is_file() else b"" for path in sorted(folder.rglob("*"))}
+
+
+def little_disk() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (512, 512))
+
+
+def without_privileges() -> None:
+    # Root may write into folders that nobody may write into, unless it has lost CAP_DAC_OVERRIDE for good.
+    ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)
+
+
+VERBS = [
+    ("suggest", "old.ckpt", "target.json", "-o", "out/new.json"),
+    ("suggest", "old.ckpt", "target.json", "-o", "out/old.json", "--force"),
+    ("accept", "p.json", "*", "-o", "out/new.json"),
+    ("reject", "p.json", "b/7", "-o", "out/old.json"),
+    ("export", "p.json", "--as", "json", "-o", "out/new.json"),
+    ("review", "p.json", "--report", "out/page.html"),
+    ("apply", "p.json", "-o", "out/new.ckpt"),
+    ("apply", "p.json", "-o", "out/new.ckpt", "--copy"),
+    ("apply", "p.json", "-o", "out/old.ckpt", "--force"),
+    ("apply", "p.json", "-o", "out/new.safetensors", "--to", "safetensors"),
+    ("apply", "p.json", "-o", "out/new.npz", "--to", "npz"),
+    ("apply", "k.json", "-o", "out/new.weights.h5", "--to", "keras-h5"),
+]
+FAULTS = [(little_disk, "file too large"), (without_privileges, "permission denied")]
+
+
+@pytest.fixture
+def workplace(turning: Path, tmp_path: Path) -> Path:
+    """A folder with all that the verbs read, and one below with a plan and a checkpoint to write over."""
+    given = Plan.load(turning)
+    targets = Listing(tuple(Tensor(entry.target, entry.shape, entry.dtype) for entry in given.pairs))
+    (tmp_path / "target.json").write_text(dumps(targets))
+    (tmp_path / "out").mkdir()
+    given.save(tmp_path / "out" / "old.json")
+    checkpoint(tmp_path / "out", {"x": OLD})
+    places = {f"layers/d{i}/vars/0": f"a/{i}" for i in range(COUNT)}
+    tensors = tuple(Tensor(name, (50, 60), "float32") for name in places)
+    plan_of(read(tmp_path / "old.ckpt"), Listing(tensors), places).save(tmp_path / "k.json")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("fault", "words"), FAULTS, ids=["full disk", "read-only folder"])
+def test_what_cannot_be_written_is_one_line_and_leaves_everything_as_it_was(
+    workplace: Path, fault: Callable[[], None], words: str
+) -> None:
+    if fault is without_privileges:
+        (workplace / "out").chmod(0o555)
+    before = listed(workplace)
+    for verb in VERBS:
+        done = automatch(*verb, cwd=workplace, preexec_fn=fault)
+        errors = [line for line in done.stderr.splitlines() if not line.startswith("automatch: note:")]
+        assert (done.returncode, len(errors)) == (1, 1), (verb, done.stderr)
+        assert errors[0].startswith("automatch: error: "), verb
+        assert words in errors[0], (verb, errors[0])
+        assert listed(workplace) == before, verb
+    (workplace / "out").chmod(0o755)
