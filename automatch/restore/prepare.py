@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 from automatch.errors import RestoreError
 from automatch.moves import Moves, collect
 from automatch.plan import Plan
+from automatch.plancheck import validate
 from automatch.read import read
 from automatch.read.bundle import index_path
 from automatch.read.live import graph_of
@@ -56,7 +57,7 @@ def prepare(target: Any, source: Any, plan: Plan, *, cast: bool, slots: bool) ->
     """Both sides with the moves of the plan's accepted pairs, everything checked that can be without values.
 
     Raises:
-        PlanIsStale: the plan was made for other variables.
+        PlanIsStale: the plan was made for other variables. PlanConflict: it contradicts itself.
         UnreadableFile: the source is missing, damaged or foreign.
         RestoreError: a pair cannot be moved, or the source has no values.
     """
@@ -67,6 +68,8 @@ def prepare(target: Any, source: Any, plan: Plan, *, cast: bool, slots: bool) ->
     if known is not None and known[0].is_same(call):
         return known[1]
     there = with_values(source)
+    # A plan from a file has been held against itself when it was read; one made in Python has not.
+    validate(plan)
     plan.check(there, here)
     prepared = Prepared(there, here, collect(plan, there, here, cast=cast, slots=slots, strict=True))
     if graph is not None:
