@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 __all__ = ["ALONE", "Assigned", "assign", "longing", "margins"]
 
@@ -55,9 +54,17 @@ def assign(scores: npt.NDArray[np.float32], blocks: list[tuple[Places, Places]])
 def _solve(block: Array) -> Places:
     """The column of each row, -1 for none."""
     rows, columns = block.shape
+    taken: Places = np.where(block.max(1) > ALONE, block.argmax(1), -1)
+    wanted = taken[taken >= 0]
+    if len(np.unique(wanted)) == len(wanted):
+        # Each row has its favourite, which no assignment can better.
+        return taken
+    # Imported where it is needed: half of what a small mapping costs is SciPy's start.
+    from scipy.optimize import linear_sum_assignment
+
     cost = np.full((rows, columns + rows), -ALONE)
     cost[:, :columns] = -block
-    taken: Places = np.full(rows, -1, np.intp)
+    taken = np.full(rows, -1, np.intp)
     for row, column in zip(*linear_sum_assignment(cost), strict=True):
         if column < columns and block[row, column] > ALONE:
             taken[row] = column

@@ -12,6 +12,7 @@ inside it: `automatch --help` takes a tenth of a second.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code of a command line; left out, the arguments are those of the process."""
+    # Names and tensors are many and in no cycles: a graph of 38,000 nodes took 0.6 s, and 0.42 s uncollected.
+    gc.set_threshold(100_000, 50, 100)
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     try:
