@@ -78,9 +78,8 @@ def parse(text: str) -> Name:
     >>> parse("h.11.attn.QKVProj_w").atoms
     ('h', 11, 'attn', 'qkv', 'proj', 'w')
     """
-    components = tuple(part for part in _COMPONENT.split(_SUFFIX.sub("", text)) if part)
-    # A scope `b` between `a` and `c` counts; a leaf `b` is a bias.
-    components = tuple(_LETTER.sub(_counted, part) for part in components[:-1]) + components[-1:]
+    parts = [part for part in _COMPONENT.split(_SUFFIX.sub("", text)) if part]
+    components = (*map(_scope, parts[:-1]), *parts[-1:])
     atoms: list[Atom] = []
     leaf = 0
     for component in components:
@@ -89,11 +88,17 @@ def parse(text: str) -> Name:
     return Name(text, components, tuple(atoms), leaf)
 
 
+@lru_cache(maxsize=1 << 16)  # the names of a large model are made of few components
+def _scope(component: str) -> str:
+    """A component that holds others: a scope `b` between `a` and `c` counts; a leaf `b` is a bias."""
+    return _LETTER.sub(_counted, component)
+
+
 def _counted(letter: re.Match[str]) -> str:
     return str(ord(letter.group()) - ord("a"))
 
 
-@lru_cache(maxsize=1 << 16)  # the names of a large model are made of few components
+@lru_cache(maxsize=1 << 16)
 def _atoms(component: str) -> tuple[Atom, ...]:
     found: list[Atom] = []
     for match in _ATOM.finditer(component):
