@@ -61,11 +61,13 @@ def spread(
         tied = all(uses[match.source] > 1 for match in matched.values())
         for ranks, t in rest.items():
             s = row.counterpart(ranks)
+            if source.of.get(decided.get(t, -1)) == source.of[pattern.source]:
+                s = decided[t]
             if s is None:
                 why[t] = _ABSENT
             else:
                 claims.append(_Claim(t, s, pattern, tied))
-    for claim in _granted(claims, uses, refused):
+    for claim in _granted(claims, uses, decided, refused):
         everything[claim.target] = replace(
             claim.pattern, target=claim.target, source=claim.source, runners_up=()
         )
@@ -87,13 +89,19 @@ class _Claim:
 
 
 def _granted(
-    claims: Sequence[_Claim], uses: Mapping[int, int], refused: Collection[tuple[int, int]]
+    claims: Sequence[_Claim],
+    uses: Mapping[int, int],
+    decided: Mapping[int, int],
+    refused: Collection[tuple[int, int]],
 ) -> Iterator[_Claim]:
-    """The claims whose source nobody else has or claims, save those that share it by nature."""
+    """The claims of a person, and those whose source nobody else has or claims, or shares by nature."""
+    promised = {s: t for t, s in decided.items()}
     wanted = Counter(claim.source for claim in claims if not claim.tied)
     for claim in claims:
-        alone = wanted[claim.source] <= 1 and claim.source not in uses
-        if (claim.tied or alone) and (claim.target, claim.source) not in refused:
+        owner = promised.get(claim.source)
+        alone = wanted[claim.source] <= 1 and claim.source not in uses and owner is None
+        free = (claim.tied or alone) and (claim.target, claim.source) not in refused
+        if owner == claim.target or free:
             yield claim
 
 

@@ -139,6 +139,15 @@ def test_what_a_person_decides_on_a_repeated_variable_holds() -> None:
     assert sum(pair.source == other for pair in plan.pairs) == 1
 
 
+def test_all_that_a_person_decides_holds_even_where_the_rest_of_the_row_says_otherwise() -> None:
+    rows = moe(20, 32, SOURCE, TARGET)
+    decided = {theirs: ours for ours, theirs, _ in rows}
+    one, other = (TARGET.format(layer=9, expert=e, kernel="w1") for e in (17, 23))
+    decided[one], decided[other] = decided[other], decided[one]
+    plan, _ = suggest(rows, pairs=decided)
+    assert accepted(plan) == decided
+
+
 def test_a_refused_pair_of_a_repeated_variable_does_not_come_back() -> None:
     rows = moe(20, 32, SOURCE, TARGET)
     refused = TARGET.format(layer=9, expert=17, kernel="w1"), SOURCE.format(layer=9, expert=17, kernel="gate")
