@@ -36,8 +36,10 @@ SHIPPED = Path(__file__).parent.parent / "automatch" / "data" / "calibration.jso
 BINS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 1.0)
 ACCEPTED = 0.8
 
-# Features are sums of log odds already, so each counts for 1 unless many pairs speak for another weight.
-_EXPECTED, _PENALTY = 1.0, 100.0
+# Features are sums of log odds already, so each counts for 1 unless many pairs speak for another weight. Right
+# pairs contradict the order of the variables as often as wrong ones do: it has to earn its weight.
+_EXPECTED = np.array([0.0 if name == "order" else 1.0 for name in FEATURES])
+_PENALTY = 100.0
 # What is accepted: so many are right of all that score as high or higher, and of those that score the same.
 _SURE, _LOCALLY_SURE = 0.9995, 0.9
 # The pool of scores next below reaches down until no more than so many are right: they are left to a person.
