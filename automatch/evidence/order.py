@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from automatch.describe import Features, Path
+from automatch.evidence.rows import in_rows
 from automatch.evidence.sequences import align, regrets
 from automatch.names import Name
 from automatch.vocabulary import usual_place
@@ -78,7 +79,9 @@ class Order:
     def weights(self, agreement: Matrix, settled: Pairs) -> Matrix:
         """Weights from 0 to 1.5. `agreement` (0 to 1, of the names) breaks ties between alignments."""
         weights = np.zeros((len(self._target), len(self._source)), np.float32)
-        if not self._shared:
+        if not self._shared or not all(
+            side.creation or in_rows(side) for side in (self._target, self._source)
+        ):
             return weights
         hypotheses = list(self._hypotheses(settled))
         for channel in ("kernels", "vectors"):

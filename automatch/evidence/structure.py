@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from automatch.describe import Features, Path
+from automatch.evidence.rows import counts
 
 __all__ = ["structure"]
 
@@ -114,7 +115,7 @@ def _index_choices(path: Path) -> Iterable[tuple[int, ...]]:
 def _axis_marks(axes: Mapping[Path, list[tuple[tuple[int, ...], _Content, list[int]]]]) -> Marks:
     marks: Marks = defaultdict(set)
     for members in axes.values():
-        if len(members) < 2:
+        if len(members) < 2 or not all(map(counts, map(set, zip(*(m[0] for m in members), strict=True)))):
             continue
         members.sort(key=lambda member: member[0])
         for kind in ("all", "once", "kernels"):

@@ -1,0 +1,39 @@
+"""Whether the numbers in names count something, or are only there (hashes, identifiers, dates)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+
+from automatch.describe import Features
+
+__all__ = ["counts", "in_rows"]
+
+# A Sequential of PyTorch numbers its activations too, so that every third number may be missing.
+_GAPS, _FEW = 4, 8
+_MOST = 0.5
+
+
+def counts(values: Collection[int]) -> bool:
+    """Whether numbers are few, or lie close enough together to count something.
+
+    >>> counts(range(0, 60, 3)), counts(range(0, 60000, 3000))
+    (True, False)
+    """
+    distinct = set(values)
+    return len(distinct) <= _FEW or max(distinct) - min(distinct) < _GAPS * len(distinct)
+
+
+def in_rows(side: Features) -> bool:
+    """Whether the numbers of most numbered names count: others differ in them alone, and few are missing."""
+    rows: dict[tuple[str, ...], list[Sequence[int]]] = defaultdict(list)
+    for name in side.names:
+        if name.numbers:
+            rows[tuple("#" if isinstance(atom, int) else atom for atom in name.atoms)].append(name.numbers)
+    counted = sum(
+        len(members)
+        for members in rows.values()
+        if len(members) > 1 and all(counts(set(place)) for place in zip(*members, strict=True))
+    )
+    numbered = sum(map(len, rows.values()))
+    return numbered < _FEW or counted >= _MOST * numbered
