@@ -36,12 +36,12 @@ SHIPPED = Path(__file__).parent.parent / "automatch" / "data" / "calibration.jso
 BINS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 1.0)
 ACCEPTED = 0.8
 
-# Features are sums of log odds already, so each counts for 1 unless many pairs speak for another weight. Right
-# pairs contradict the order of the variables as often as wrong ones do: it has to earn its weight.
+# Features are sums of log odds already, so each counts for 1 unless many pairs speak for another weight.
+# Right pairs contradict the order of the variables as often as wrong ones do: it has to earn its weight.
 _EXPECTED = np.array([0.0 if name == "order" else 1.0 for name in FEATURES])
 _PENALTY = 100.0
 # What is accepted: so many are right of all that score as high or higher, and of those that score the same.
-_SURE, _LOCALLY_SURE = 0.9995, 0.9
+_SURE, _LOCALLY_SURE = 0.999, 0.9
 # The pool of scores next below reaches down until no more than so many are right: they are left to a person.
 _DOUBTFUL = 0.77
 _BLOCKS, _SMALLEST = 5, 50
@@ -236,8 +236,8 @@ def _pool(right: Mask, local: Vector) -> int:
 def _sure(raw: Vector, right: Mask, local: Vector) -> int:
     """The place, in ascending order of raw values, from which on pairs are sure."""
     count = len(raw)
-    wrong_above = np.cumsum(~right[::-1])[::-1]
-    enough = wrong_above <= (1 - _SURE) * np.arange(count, 0, -1)
+    above = np.cumsum(right[::-1])[::-1] / np.arange(count, 0, -1)
+    enough = above >= min(_SURE, above.max())
     first = np.append(True, raw[1:] > raw[:-1])
     places = np.flatnonzero(enough & first & (local >= _LOCALLY_SURE))
     return int(places[0]) if len(places) else count
