@@ -192,4 +192,11 @@ def test_calibration_is_judged_on_families_that_were_left_out(capsys: pytest.Cap
     printed = capsys.readouterr().out
     assert code in (0, 1)
     assert "expected calibration error" in printed
-    assert "convnext" in printed.partition("family is left out")[2]
+    assert "have not seen the family" in printed
+    assert "convnext" in printed.partition("accepted at 0.8")[2]
+
+
+def test_the_shipped_scores_hold_on_models_that_are_all_told_apart(capsys: pytest.CaptureFixture) -> None:
+    assert calibration.main(["--only", "convnext", "vgg19", "--workers", "1", "--shipped"]) == 0
+    total = capsys.readouterr().out.splitlines()[-1]
+    assert "wrong 0" in total
