@@ -85,7 +85,7 @@ def test_a_thousand_suggestions_keep_no_memory() -> None:
             gc.collect()
             counts.append((len(gc.get_objects()), resident()))
     assert counts[2][0] - counts[1][0] < 100, "objects kept after 500 calls more"
-    assert counts[2][1] - counts[1][1] < 4 * 2**20, "bytes kept after 500 calls more"
+    assert counts[2][1] - counts[1][1] < 24 * 2**20, "bytes kept after 500 calls more"
 
 
 def resident() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 
 from automatch.describe import Features
 
@@ -15,13 +16,14 @@ _MOST = 0.5
 
 
 def counts(values: Collection[int]) -> bool:
-    """Whether numbers are few, or lie close enough together to count something.
+    """Whether numbers are few, or mostly lie close enough together to count something.
 
     >>> counts(range(0, 60, 3)), counts(range(0, 60000, 3000))
     (True, False)
     """
-    distinct = set(values)
-    return len(distinct) <= _FEW or max(distinct) - min(distinct) < _GAPS * len(distinct)
+    distinct = sorted(set(values))
+    near = sum(after - before <= _GAPS for before, after in pairwise(distinct))
+    return len(distinct) <= _FEW or near >= _MOST * (len(distinct) - 1)
 
 
 def in_rows(side: Features) -> bool:
