@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gc
-import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -75,23 +75,29 @@ def test_two_hundred_threads_restore_into_their_own_sessions(
     assert sizes == {len(alone.get_operations())}, "many threads add to a graph what one adds"
 
 
+# In a process of its own: what others have left in this one moves about for reasons of theirs.
+SUGGESTIONS = """
+import gc, os
+from pathlib import Path
+import automatch
+from automatch.tensor import Listing, Tensor
+
+source = Listing((Tensor("net/fc/weights", (8, 10), "float32"),))
+target = Listing((Tensor("m/dense/kernel", (8, 10), "float32"),))
+for number in range(1001):
+    automatch.suggest(source, target)
+    if number % 500 == 0:
+        gc.collect()
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        print(len(gc.get_objects()), pages * os.sysconf("SC_PAGE_SIZE"))
+"""
+
+
 def test_a_thousand_suggestions_keep_no_memory() -> None:
-    source = Listing((Tensor("net/fc/weights", (8, 10), "float32"),))
-    target = Listing((Tensor("m/dense/kernel", (8, 10), "float32"),))
-    counts = []
-    for number in range(1001):
-        automatch.suggest(source, target)
-        if number % 500 == 0:
-            gc.collect()
-            counts.append((len(gc.get_objects()), resident()))
+    run = subprocess.run([sys.executable, "-c", SUGGESTIONS], capture_output=True, text=True, check=True)
+    counts = [tuple(map(int, line.split())) for line in run.stdout.splitlines()]
     assert counts[2][0] - counts[1][0] < 100, "objects kept after 500 calls more"
-    assert counts[2][1] - counts[1][1] < 24 * 2**20, "bytes kept after 500 calls more"
-
-
-def resident() -> int:
-    """Bytes of memory that this process has now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    assert counts[2][1] - counts[1][1] < 4 * 2**20, "bytes kept after 500 calls more"
 
 
 LAYERS, EXPERTS = 50, 50
