@@ -17,7 +17,7 @@ from typing import BinaryIO, cast
 from automatch.errors import UnreadableFile
 from automatch.read.files import damage_as_error, open_regular
 
-__all__ = ["Directory", "beginning", "content", "directory", "members", "part", "seekable"]
+__all__ = ["Directory", "beginning", "check_size", "content", "directory", "members", "part", "seekable"]
 
 Directory = dict[str, zipfile.ZipInfo]
 
@@ -89,11 +89,16 @@ def members(path: Path, head: bytes) -> frozenset[str]:
         return frozenset()
 
 
-def content(path: Path, info: zipfile.ZipInfo, limit: int | None = None) -> bytes:
-    """All bytes of a member, checked against its checksum. Raises ValueError for damage or too many."""
+def check_size(info: zipfile.ZipInfo, limit: int | None = None) -> None:
+    """Raises ValueError for a member of more bytes than the limit, or than are likely for its packed size."""
     if info.file_size > (max(_UNPACKED, _SHRUNK * info.compress_size) if limit is None else limit):
         sizes = f"from {info.compress_size} to {info.file_size} bytes"
         raise ValueError(f"'{info.filename}' in it unpacks {sizes}")
+
+
+def content(path: Path, info: zipfile.ZipInfo, limit: int | None = None) -> bytes:
+    """All bytes of a member, checked against its checksum. Raises ValueError for damage or too many."""
+    check_size(info, limit)
     with open_regular(path) as file:
         file.seek(_start(file, info))
         data = file.read(min(info.compress_size, os.fstat(file.fileno()).st_size))

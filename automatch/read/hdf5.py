@@ -1,92 +1,92 @@
-"""Datasets of an HDF5 file: where they are, what they are, and their values, nothing from outside the file.
+"""HDF5 files without the library that reads them, which damaged files crash: it runs in a process of its own.
 
-HDF5 can make a dataset out of bytes of any other file on the machine (external storage, external links,
-virtual datasets); such a dataset is refused. Links are not followed.
+That process says what is in the file and where. Values that lie there as they lie in memory, as in all that
+Keras writes, are read from their place; those that are packed are unpacked by that process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING
 
-from automatch.read.files import damage_as_error, open_regular
-from automatch.read.numpy_names import dtype_name, seen_as
+from automatch.read import apart, archives
+from automatch.read.files import damage_as_error, first_bytes, open_regular
+from automatch.read.hdf5_child import MARK, MEMBER
+from automatch.read.numpy_names import seen_as
 from automatch.tensor import Shape
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["MARK", "datasets", "described", "opened", "value"]
+__all__ = ["MARK", "MEMBER", "Dataset", "Survey", "survey"]
 
-MARK = b"\x89HDF\r\n\x1a\n"
-
-# What has never been written takes no space and claims any size; deflate shrinks 1,032 times at most.
-_UNWRITTEN = 64 * 2**20
-_SHRUNK = 1_032
+_PROGRAM = "automatch.read.hdf5_child"
+_KIND = "HDF5 file"
 
 
-@contextmanager
-def opened(path: Path, file: BinaryIO | None = None) -> Iterator[Any]:
-    """The file, or the open member of an archive, as an `h5py.File`; damage comes out as UnreadableFile."""
-    import h5py
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Shape and dtype; and NumPy's dtype and the first byte's place where the values lie in one piece."""
 
-    with damage_as_error(path, "HDF5 file"):
-        if file is None:
-            open_regular(path).close()
-        try:
-            with h5py.File(path if file is None else file, "r") as found:
-                yield found
-        except (RuntimeError, OSError, AttributeError, NotImplementedError) as error:
-            raise ValueError(str(error)) from error
+    shape: Shape
+    dtype: str
+    stored: str | None = None
+    start: int = 0
 
 
-def datasets(group: Any) -> dict[str, Any]:
-    """All datasets below a group by their path in it, sorted, links left aside."""
-    import h5py
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """All datasets of a file by their path in it, and of its groups the attributes that name things."""
 
-    found: dict[str, Any] = {}
+    path: Path
+    datasets: Mapping[str, Dataset]
+    texts: Mapping[str, Mapping[str, list[str]]]
 
-    def visit(path: str | bytes, thing: Any) -> None:
-        if isinstance(thing, h5py.Dataset):
-            # A name that is no UTF-8 comes as bytes.
-            found[path.decode("utf-8", "surrogateescape") if isinstance(path, bytes) else path] = thing
-
-    group.visititems(visit)
-    return found
-
-
-def described(name: str, dataset: Any) -> tuple[Shape, str] | None:
-    """Shape and dtype of a dataset; None where it is no tensor. Raises ValueError for one from elsewhere."""
-    import h5py
-
-    if dataset.external or dataset.is_virtual:
-        raise ValueError(f"'{name}' takes its values from another file, which is not read")
-    if dataset.shape is None:
-        return None
-    dtype = dataset.dtype
-    if h5py.check_string_dtype(dtype) is not None:
-        kind: str | None = "string"
-    else:
-        kind = _marked(dataset) if dtype.kind == "V" else dtype_name(dtype) if dtype.kind != "O" else None
-    return None if kind is None else (tuple(map(int, dataset.shape)), kind)
+    def value(self, name: str) -> np.ndarray:
+        """A dataset's values. Raises UnreadableFile where it claims more than the file can hold."""
+        dataset = self.datasets[name]
+        with damage_as_error(self.path, _KIND):
+            return seen_as(
+                _stored(self.path, dataset) if dataset.stored else _asked(self.path, name), dataset.dtype
+            )
 
 
-def _marked(dataset: Any) -> str | None:
-    """Keras keeps what HDF5 has no type for as opaque bytes; of two bytes that is bfloat16.
+def survey(path: Path) -> Survey:
+    """What an HDF5 file, or the weights in an archive of Keras, holds. Raises UnreadableFile."""
+    with damage_as_error(path, _KIND):
+        if not first_bytes(path).startswith(MARK):
+            archives.check_size(archives.directory(path)[MEMBER])
+        found, _ = apart.ask(_PROGRAM, path, None)
+        datasets = {
+            name: Dataset(tuple(shape), *rest) for name, (shape, *rest) in sorted(found["datasets"].items())
+        }
+        return Survey(path, datasets, found["texts"])
 
-    The attribute that says so is not read: where it is damaged, HDF5 itself crashes on it.
-    """
-    return "bfloat16" if dataset.dtype == "V2" else None
 
-
-def value(dataset: Any, dtype: str) -> np.ndarray:
-    """The dataset's values. Raises ValueError where it claims more than the file can hold."""
+def _stored(path: Path, dataset: Dataset) -> np.ndarray:
+    """Values as they lie in the file."""
     import numpy as np
 
-    stored = dataset.id.get_storage_size()
-    if dataset.nbytes > max(_UNWRITTEN, _SHRUNK * stored):
-        raise ValueError(f"'{dataset.name}' claims {dataset.nbytes} bytes and has {stored}")
-    found = np.asarray(dataset[()])
-    return seen_as(found, dtype) if dtype != "string" else found.astype(object)
+    dtype = np.dtype(dataset.stored)
+    size = math.prod(dataset.shape) * dtype.itemsize
+    if not first_bytes(path).startswith(MARK):
+        data = archives.part(path, archives.directory(path)[MEMBER], dataset.start, size)
+        return np.frombuffer(data, dtype).reshape(dataset.shape)
+    with open_regular(path) as file:
+        if dataset.start + size > os.fstat(file.fileno()).st_size:
+            raise ValueError(f"it ends before its values do, at byte {dataset.start + size}")
+        return np.fromfile(file, dtype, size // dtype.itemsize, offset=dataset.start).reshape(dataset.shape)
+
+
+def _asked(path: Path, name: str) -> np.ndarray:
+    import numpy as np
+
+    said, array = apart.ask(_PROGRAM, path, name)
+    if array is not None:
+        return array
+    texts = np.array([text.encode("latin-1") for text in said["texts"]] + [None], dtype=object)[:-1]
+    return texts.reshape(said["shape"])

@@ -2,7 +2,7 @@
 
 Attributes list the layers in the model's order (`layer_names`), and in each layer's group its variables
 (`weight_names`), under names that repeat the layer's: `conv1/conv1/kernel:0`. HDF5 files that some other
-program wrote are read as well, as a plain tree of datasets.
+program wrote are read as well, as a plain tree of datasets; those of Keras 3's own format by its reader.
 """
 
 from __future__ import annotations
@@ -10,14 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from automatch.layout import framework_of_names
-from automatch.read.hdf5 import MARK, datasets, described, opened, value
-from automatch.tensor import Listing, Order, Shape, Tensor
-
-if TYPE_CHECKING:
-    import numpy as np
+from automatch.read import keras_weights
+from automatch.read.hdf5 import MARK, Survey, survey
+from automatch.tensor import Listing, Order, Tensor
 
 __all__ = ["matches", "read"]
 
@@ -30,8 +27,6 @@ _THEANO = (
     "flip their first two axes after restoring, for shapes do not show it."
 )
 
-Found = dict[str, tuple[Shape, str]]
-
 
 def matches(_path: Path, head: bytes) -> bool:
     """Whether the file begins as an HDF5 file."""
@@ -43,12 +38,12 @@ def read(path: Path) -> Listing:
 
     Raises UnreadableFile.
     """
-    with opened(path) as file:
-        found = {name: what for name, data in datasets(file).items() if (what := described(name, data))}
-        root = _MODEL if any(name.startswith(_MODEL) for name in found) else ""
-        top = file[root] if root else file
-        programs = _programs(top, root, found)
-        version, backend = (_text(top.attrs.get(key, "")) for key in ("keras_version", "backend"))
+    file = survey(path)
+    if keras_weights.is_numbered(file):
+        return keras_weights.listing(file)
+    found = file.datasets
+    root = _MODEL if any(name.startswith(_MODEL) for name in found) else ""
+    programs = _programs(file, root)
     places = _shown([*programs, *sorted(found.keys() - programs.keys())], root)
     names = {place: name for name, place in places.items()}
     owners = {program: names[place] for place, program in programs.items()}
@@ -56,43 +51,35 @@ def read(path: Path) -> Listing:
     tensors = []
     for name, place in places.items():
         slot_of, slot = _slot(place, owners) if place.startswith(_OPTIMIZER) else (None, None)
-        tensors.append(Tensor(name, *found[place], None, slot_of, slot, programs.get(place)))
-
-    def values(name: str) -> np.ndarray:
-        with opened(path) as weights:
-            return value(weights[places[name]], found[places[name]][1])
-
+        shape, dtype = found[place].shape, found[place].dtype
+        tensors.append(Tensor(name, shape, dtype, None, slot_of, slot, programs.get(place)))
+    top = file.texts.get(root.rstrip("/"), {})
+    version, backend = ("".join(top.get(key, ())) for key in ("keras_version", "backend"))
     order: Order = "creation" if programs else "sorted"
     framework = "keras3" if version.startswith("3") else "keras2-h5"
     if not programs:
         framework = framework_of_names(tensors, framework)
     notes = (_THEANO,) if backend == "theano" else ()
-    return Listing(tuple(tensors), "keras-h5", framework, order, str(path), notes, values)
+    return Listing(
+        tuple(tensors), "keras-h5", framework, order, str(path), notes, lambda name: file.value(places[name])
+    )
 
 
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _texts(attributes: Any, key: str) -> list[str]:
+def _names(texts: Mapping[str, list[str]], key: str) -> list[str]:
     """An attribute that lists names; Keras splits one that is too long for HDF5 into `key0`, `key1`, …"""
-    chunks = [attributes[key]] if key in attributes else []
-    while f"{key}{len(chunks)}" in attributes:
-        chunks.append(attributes[f"{key}{len(chunks)}"])
-    return [_text(text) for chunk in chunks for text in chunk]
+    chunks = [texts[key]] if key in texts else []
+    while f"{key}{len(chunks)}" in texts:
+        chunks.append(texts[f"{key}{len(chunks)}"])
+    return [text for chunk in chunks for text in chunk]
 
 
-def _programs(top: Any, root: str, found: Found) -> dict[str, str]:
+def _programs(file: Survey, root: str) -> dict[str, str]:
     """Place of each variable, in the model's order -> its name in the program that saved it."""
-    import h5py
-
     programs: dict[str, str] = {}
-    for layer in _texts(top.attrs, "layer_names"):
-        if not isinstance(top.get(layer, getlink=True), h5py.HardLink):
-            continue
-        for weight in _texts(top[layer].attrs, "weight_names"):
+    for layer in _names(file.texts.get(root.rstrip("/"), {}), "layer_names"):
+        for weight in _names(file.texts.get(f"{root}{layer}", {}), "weight_names"):
             place = f"{root}{layer}/{weight}"
-            if place in found:
+            if place in file.datasets:
                 programs[place] = _OUTPUT.sub("", weight)
     return programs
 

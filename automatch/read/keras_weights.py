@@ -5,76 +5,50 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from automatch.read.archives import content, directory, members, seekable
+from automatch.read.archives import content, directory, members
 from automatch.read.files import damage_as_error
-from automatch.read.hdf5 import MARK, datasets, described, opened, value
+from automatch.read.hdf5 import MARK, MEMBER, Dataset, Survey, survey
 from automatch.read.keras_names import layer_names, leaf_names
-from automatch.tensor import Listing, Shape, Tensor
+from automatch.tensor import Listing, Tensor
 
-if TYPE_CHECKING:
-    import numpy as np
+__all__ = ["is_numbered", "listing", "matches", "read"]
 
-__all__ = ["matches", "read"]
-
-_WEIGHTS = "model.weights.h5"
 _CONFIG = "config.json"
 _CONFIG_LIMIT = 64 * 2**20
 _PLACE = re.compile(r"(?:(.*)/)?vars/(\d+)")
 
 _OPTIMIZER = "optimizer/"
 
-Found = dict[str, tuple[Shape, str]]
-
 
 def matches(path: Path, head: bytes) -> bool:
-    """Whether it is an archive with weights in it, or an HDF5 file whose variables are numbered."""
-    if not head.startswith(MARK):
-        return _WEIGHTS in members(path, head)
-    with opened(path) as file:
-        return file.visititems(lambda name, _: _is_numbered(name) or None) is True
-
-
-def _is_numbered(name: str | bytes) -> bool:
-    return isinstance(name, str) and _PLACE.fullmatch(name) is not None
+    """Whether it is an archive with weights in it."""
+    return MEMBER in members(path, head)
 
 
 def read(path: Path) -> Listing:
-    """The listing of a `.keras` or `.weights.h5` file, its names in natural order. Raises UnreadableFile."""
-    with _weights(path) as file:
-        found = {name: what for name, data in datasets(file).items() if (what := described(name, data))}
-        names = {place: name for place in _scopes(found) if (name := _name_of(file, place))}
-    with damage_as_error(path, "Keras file"):
-        full_names = _full_names(found, {**_configured(path), **names})
-    ordered = sorted(found, key=_natural)
-    tensors = tuple(_tensor(name, *found[name], full_names.get(name)) for name in ordered)
-
-    def values(name: str) -> np.ndarray:
-        with _weights(path) as weights:
-            return value(weights[name], found[name][1])
-
-    return Listing(tensors, "keras-weights", "keras3", path=str(path), values=values)
+    """The listing of a `.keras` file, its names in natural order. Raises UnreadableFile."""
+    return listing(survey(path))
 
 
-@contextmanager
-def _weights(path: Path) -> Iterator[Any]:
-    with path.open("rb") as file:
-        packed = not file.read(8).startswith(MARK)
-    if not packed:
-        with opened(path) as weights:
-            yield weights
-        return
-    with damage_as_error(path, "Keras file"):
-        member = seekable(path, directory(path)[_WEIGHTS])
-    with member, opened(path, member) as weights:
-        yield weights
+def is_numbered(file: Survey) -> bool:
+    """Whether variables have numbers in place of names."""
+    return any(_PLACE.fullmatch(name) for name in file.datasets)
 
 
-def _scopes(found: Found) -> set[str]:
+def listing(file: Survey) -> Listing:
+    """The listing of weights in Keras 3's own format, alone or in an archive. Raises UnreadableFile."""
+    names = {place: name for place in _scopes(file.datasets) if (name := _name_of(file, place))}
+    with damage_as_error(file.path, "Keras file"):
+        full_names = _full_names(file.datasets, {**_configured(file.path), **names})
+    ordered = sorted(file.datasets, key=_natural)
+    tensors = tuple(_tensor(name, file.datasets[name], full_names.get(name)) for name in ordered)
+    return Listing(tensors, "keras-weights", "keras3", path=str(file.path), values=file.value)
+
+
+def _scopes(found: Iterable[str]) -> set[str]:
     """Every group on the way to a variable."""
     scopes: set[str] = set()
     for name in found:
@@ -83,14 +57,9 @@ def _scopes(found: Found) -> set[str]:
     return scopes
 
 
-def _name_of(file: Any, place: str) -> str | None:
+def _name_of(file: Survey, place: str) -> str | None:
     """The layer's own name, which newer versions of Keras write beside its variables."""
-    import h5py
-
-    if not isinstance(file.get(f"{place}/vars", getlink=True), h5py.HardLink):
-        return None
-    name = file[f"{place}/vars"].attrs.get("name")
-    return name if isinstance(name, str) else None
+    return "".join(file.texts.get(f"{place}/vars", {}).get("name", ())) or None
 
 
 def _configured(path: Path) -> dict[str, str]:
@@ -102,7 +71,7 @@ def _configured(path: Path) -> dict[str, str]:
     return {} if config is None else layer_names(json.loads(content(path, config, _CONFIG_LIMIT)))
 
 
-def _full_names(found: Found, names: Mapping[str, str]) -> dict[str, str]:
+def _full_names(found: Mapping[str, Dataset], names: Mapping[str, str]) -> dict[str, str]:
     """What Keras calls the variables in the program: scope names and a word for each number."""
     numbered: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for name in found:
@@ -114,7 +83,7 @@ def _full_names(found: Found, names: Mapping[str, str]) -> dict[str, str]:
         ordered = [name for _, name in sorted(numbers)]
         scope = _scope(place, names)
         kind = re.sub(r"_\d+$", "", place.rpartition("/")[2])
-        leaves = leaf_names(kind, [found[name][0] for name in ordered])
+        leaves = leaf_names(kind, [found[name].shape for name in ordered])
         if scope and not f"{place}/".startswith(_OPTIMIZER):
             full_names.update(
                 (name, f"{scope}/{leaves[index] if leaves else index}") for index, name in enumerate(ordered)
@@ -130,11 +99,11 @@ def _scope(place: str, names: Mapping[str, str]) -> str:
     return "/".join(word for word in words if word)
 
 
-def _tensor(name: str, shape: Shape, dtype: str, full_name: str | None) -> Tensor:
+def _tensor(name: str, dataset: Dataset, full_name: str | None) -> Tensor:
     slot = "optimizer" if name.startswith(_OPTIMIZER) else None
     moving = full_name is not None and full_name.rpartition("/")[2].startswith("moving_")
     fixed = moving or slot is not None or name.startswith("metrics/")
-    return Tensor(name, shape, dtype, False if fixed else None, None, slot, full_name)
+    return Tensor(name, dataset.shape, dataset.dtype, False if fixed else None, None, slot, full_name)
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

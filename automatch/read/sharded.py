@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automatch.errors import UnreadableFile
-from automatch.read import keras_weights, safetensors, torch_pickle
+from automatch.read import keras_h5, safetensors, torch_pickle
 from automatch.read.files import damage_as_error, first_bytes, read_whole
 from automatch.tensor import Listing, Tensor
 
@@ -92,7 +92,7 @@ def _shard(path: Path) -> Listing:
         return safetensors.read(path)
     if torch_pickle.matches(path, head):
         return torch_pickle.read(path)
-    if keras_weights.matches(path, head):
-        return keras_weights.read(path)
+    if keras_h5.matches(path, head):
+        return keras_h5.read(path)
     state = "is no weights file" if head else "is missing or empty"
     raise UnreadableFile(f"'{path}' {state}, and an index counts on it. Copy all shards into one directory.")
