@@ -14,7 +14,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, BinaryIO
 
-__all__ = ["Bounded", "Call", "Global", "Persistent", "loads"]
+__all__ = ["Bounded", "Call", "Global", "Persistent", "Span", "loads"]
+
+# Instructions with an argument that can be long, which stands in the file as it is or as UTF-8.
+_LONG = frozenset({"BINBYTES", "BINBYTES8", "BYTEARRAY8", "BINSTRING"})
+_LONG_TEXT = frozenset({"BINUNICODE", "BINUNICODE8"})
+_KEPT = 4096
 
 # A tensor takes about 32 instructions; each leaves at most one object of about 100 bytes.
 _MOST_INSTRUCTIONS = 4_000_000
@@ -45,6 +50,15 @@ class Persistent:
     reference: Any
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Bytes that have been left in the file; text is what stands for bytes in UTF-8, one character each."""
+
+    start: int
+    length: int
+    text: bool = False
+
+
 class Bounded:
     """A file that may be asked for any number of bytes: it hands out those that are there, up to a limit."""
 
@@ -57,6 +71,10 @@ class Bounded:
         self._left -= len(data)
         return data
 
+    def tell(self) -> int:
+        """The position in the file."""
+        return self._file.tell()
+
     def readline(self) -> bytes:
         """A line, or what the limit leaves of it."""
         data = self._file.readline(self._left)
@@ -67,6 +85,7 @@ class Bounded:
 def loads(file: io.BytesIO | Bounded) -> Any:
     """The tree that the pickle at the file's position describes; the file is left behind its last byte.
 
+    Long bytes and texts are not kept: a Span says where they are.
     Raises ValueError for what is no pickle, is too long or wants what only a live process has.
     """
     machine = _Machine()
@@ -77,10 +96,18 @@ def loads(file: io.BytesIO | Bounded) -> Any:
         step = _STEPS.get(name)
         if step is None:
             raise ValueError(f"its pickle has the instruction {name}")
-        step(machine, arg)
+        step(machine, _span(file, name, arg) or arg)
     if name != "STOP":
         raise ValueError(f"its pickle has more than {_MOST_INSTRUCTIONS} instructions")
     return machine.pop()
+
+
+def _span(file: io.BytesIO | Bounded, name: str, arg: Any) -> Span | None:
+    """Where a long argument stands that has just been read."""
+    if name not in _LONG | _LONG_TEXT or len(arg) <= _KEPT:
+        return None
+    length = len(arg.encode("utf-8", "surrogatepass")) if name in _LONG_TEXT else len(arg)
+    return Span(file.tell() - length, length, name in _LONG_TEXT)
 
 
 class _Machine:

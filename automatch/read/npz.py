@@ -22,7 +22,7 @@ from automatch.tensor import Listing, Shape, Tensor
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["matches", "read"]
+__all__ = ["header", "matches", "read"]
 
 _ENDING = ".npy"
 # NumPy refuses longer headers than this.
@@ -42,7 +42,7 @@ def read(path: Path) -> Listing:
     notes: list[str] = []
     with damage_as_error(path, ".npz file"):
         for name, info in infos.items():
-            made = _tensor(name, *_header(io.BytesIO(beginning(path, info, _HEADER))))
+            made = _tensor(name, *header(io.BytesIO(beginning(path, info, _HEADER))))
             tensors.append(made) if isinstance(made, Tensor) else notes.append(made)
     dtypes = {tensor.name: tensor.dtype for tensor in tensors}
 
@@ -65,7 +65,8 @@ def _tensor(name: str, shape: Shape, dtype: np.dtype[Any]) -> Tensor | str:
     return Tensor(name, shape, kind)
 
 
-def _header(file: IO[bytes]) -> tuple[Shape, np.dtype[Any]]:
+def header(file: IO[bytes]) -> tuple[Shape, np.dtype[Any]]:
+    """Shape and dtype of the array at the file's position, which is left at its data. Raises ValueError."""
     from numpy.lib import format as npy
 
     # Version 3.0 differs from 2.0 by the encoding of record fields' names alone.
@@ -85,7 +86,7 @@ def _header(file: IO[bytes]) -> tuple[Shape, np.dtype[Any]]:
 def _value(data: bytes) -> np.ndarray:
     from numpy.lib import format as npy
 
-    shape, dtype = _header(io.BytesIO(data))
+    shape, dtype = header(io.BytesIO(data))
     needed = math.prod(shape) * dtype.itemsize
     if needed > len(data):
         raise ValueError(f"an array in it needs {needed} bytes and has {len(data)}")
