@@ -64,7 +64,8 @@ def read(path: Path) -> Listing:
 
     def values(name: str) -> np.ndarray:
         with damage_as_error(path, _KIND):
-            return arrays[name].value(path)
+            array: _Array = arrays[name]
+            return array.value(path)
 
     ordered = tensors if order == "creation" else sorted(tensors, key=lambda tensor: tensor.name)
     return Listing(tuple(ordered), "pickle", framework, order, str(path), values=values)
@@ -91,8 +92,7 @@ class _Array:
 
         flat = np.frombuffer(_bytes(self.data, path), self.dtype)
         shaped = flat.reshape(self.shape, order="F" if self.columns else "C")
-        native: np.ndarray = np.asarray(shaped, self.dtype.newbyteorder("="), order="C")
-        return native
+        return np.asarray(shaped, self.dtype.newbyteorder("="), order="C")
 
 
 def _bytes(data: Any, path: Path) -> bytes:
