@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from automatch.augment import cheapest
+
 __all__ = ["ALONE", "Assigned", "assign", "longing", "margins"]
 
 Array = npt.NDArray[np.float64]
@@ -25,6 +27,9 @@ _NEVER = -1e6
 
 # Rows of a block up to which margins are exact; beyond, exchanges of two and over what is left are looked at.
 _EXACT = 600
+
+# Rows up to which an assignment is found before SciPy would have started.
+_SMALL = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +64,21 @@ def _solve(block: Array) -> Places:
     if len(np.unique(wanted)) == len(wanted):
         # Each row has its favourite, which no assignment can better.
         return taken
-    # Imported where it is needed: half of what a small mapping costs is SciPy's start.
-    from scipy.optimize import linear_sum_assignment
-
     cost = np.full((rows, columns + rows), -ALONE)
     cost[:, :columns] = -block
-    taken = np.full(rows, -1, np.intp)
-    for row, column in zip(*linear_sum_assignment(cost), strict=True):
-        if column < columns and block[row, column] > ALONE:
-            taken[row] = column
-    return taken
+    best = _cheapest(cost)
+    own = cost[np.arange(rows), best]
+    return np.where((best < columns) & (own < -ALONE), best, -1)
+
+
+def _cheapest(cost: Array) -> Places:
+    """The column of each row in the cheapest assignment, by whichever solver is done first."""
+    if len(cost) <= _SMALL:
+        return cheapest(cost)
+    from scipy.optimize import linear_sum_assignment
+
+    best: Places = linear_sum_assignment(cost)[1]
+    return best
 
 
 def margins(block: Array, taken: Places) -> Array:
