@@ -87,6 +87,21 @@ def test_numbers_are_in_the_order_of_numbers(keras3):
     assert names.index("optimizer/vars/2") < names.index("optimizer/vars/10")
 
 
+def test_the_configuration_of_a_model_gives_the_order_of_its_layers(tmp_path):
+    layers = [keras.layers.Dense(3), keras.layers.LayerNormalization(), keras.layers.Dense(3)]
+    inner = keras.Sequential([keras.Input((3,)), keras.layers.Embedding(5, 2), keras.layers.Flatten()])
+    model = keras.Sequential([keras.Input((2,)), *layers, inner, keras.layers.BatchNormalization()])
+    model.compile("adam", "mse", metrics=["mae"])
+    model.optimizer.build(model.trainable_variables)
+    model.save(tmp_path / "m.keras")
+    model.save_weights(tmp_path / "m.weights.h5")
+    listing = read(tmp_path / "m.keras")
+    assert listing.order == "creation"
+    found = [tensor.full_name.split("/")[-2:] for tensor in listing.tensors if tensor.full_name]
+    assert found == [variable.path.split("/")[-2:] for variable in model.weights]
+    assert read(tmp_path / "m.weights.h5").order == "sorted"
+
+
 def test_layer_names_come_from_the_configuration_where_the_weights_have_none(keras2):
     _, folder = keras2
     names = {tensor.full_name for tensor in read(folder / "m.keras").tensors}

@@ -12,7 +12,7 @@ from automatch.read.archives import content, directory, members
 from automatch.read.files import damage_as_error
 from automatch.read.hdf5 import MARK, MEMBER, Dataset, Survey, survey
 from automatch.read.keras_names import layer_names, leaf_names
-from automatch.tensor import Listing, Tensor
+from automatch.tensor import Listing, Order, Tensor
 
 __all__ = ["is_numbered", "listing", "matches", "read"]
 
@@ -21,6 +21,7 @@ _CONFIG_LIMIT = 64 * 2**20
 _PLACE = re.compile(r"(?:(.*)/)?vars/(\d+)")
 
 _OPTIMIZER = "optimizer/"
+_METRICS = "metrics/"
 
 
 def matches(path: Path, head: bytes) -> bool:
@@ -29,7 +30,10 @@ def matches(path: Path, head: bytes) -> bool:
 
 
 def read(path: Path) -> Listing:
-    """The listing of a `.keras` file, its names in natural order. Raises UnreadableFile."""
+    """The listing of a `.keras` file, in the model's order where it is made of layers alone.
+
+    Raises UnreadableFile.
+    """
     return listing(survey(path))
 
 
@@ -42,10 +46,27 @@ def listing(file: Survey) -> Listing:
     """The listing of weights in Keras 3's own format, alone or in an archive. Raises UnreadableFile."""
     names = {place: name for place in _scopes(file.datasets) if (name := _name_of(file, place))}
     with damage_as_error(file.path, "Keras file"):
-        full_names = _full_names(file.datasets, {**_configured(file.path), **names})
-    ordered = sorted(file.datasets, key=_natural)
+        configured = _configured(file.path)
+    full_names = _full_names(file.datasets, {**configured, **names})
+    layers = _layer_order(file.datasets, configured)
+    ordered = sorted(
+        sorted(file.datasets, key=_natural), key=lambda name: layers.get(_layer(name), len(layers))
+    )
     tensors = tuple(_tensor(name, file.datasets[name], full_names.get(name)) for name in ordered)
-    return Listing(tensors, "keras-weights", "keras3", path=str(file.path), values=file.value)
+    order: Order = "creation" if layers else "sorted"
+    return Listing(tensors, "keras-weights", "keras3", order, str(file.path), values=file.value)
+
+
+def _layer_order(found: Iterable[str], layers: Iterable[str]) -> dict[str, int]:
+    """Place of each layer in the model; empty where variables lie in parts of layers, which have no order."""
+    model = {_layer(name) for name in found if not name.startswith((_OPTIMIZER, _METRICS))}
+    known = {layer: at for at, layer in enumerate(layers)}
+    return known if model and model <= known.keys() else {}
+
+
+def _layer(name: str) -> str:
+    """The group of a variable: `layers/dense` of `layers/dense/vars/0`."""
+    return name.rpartition("/vars/")[0]
 
 
 def _scopes(found: Iterable[str]) -> set[str]:
@@ -102,7 +123,7 @@ def _scope(place: str, names: Mapping[str, str]) -> str:
 def _tensor(name: str, dataset: Dataset, full_name: str | None) -> Tensor:
     slot = "optimizer" if name.startswith(_OPTIMIZER) else None
     moving = full_name is not None and full_name.rpartition("/")[2].startswith("moving_")
-    fixed = moving or slot is not None or name.startswith("metrics/")
+    fixed = moving or slot is not None or name.startswith(_METRICS)
     return Tensor(name, dataset.shape, dataset.dtype, False if fixed else None, None, slot, full_name)
 
 
