@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -35,6 +37,28 @@ def test_every_kind_of_file_gives_the_names_order_and_values_of_state_dict(file)
         expected = np.arange(value.size).reshape(tensor.shape) + 100 * place
         np.testing.assert_array_equal(value, expected)
         assert value.dtype == tensor.dtype == ("int64" if tensor.name.endswith("tracked") else "float32")
+
+
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_the_older_format_is_known_in_every_version_of_pickles(tmp_path, protocol):
+    file = io.BytesIO((FOREIGN / "legacy.pt").read_bytes())
+    magic, version, system = (pickle.load(file) for _ in range(3))
+    path = tmp_path / "m.pt"
+    path.write_bytes(
+        b"".join(pickle.dumps(part, protocol) for part in (magic, version, system)) + file.read()
+    )
+    assert {tensor.name: tensor.shape for tensor in read(path).tensors} == STATE
+
+
+def test_the_first_format_is_refused_in_words(tmp_path):
+    with tarfile.open(tmp_path / "m.pt", "w:", format=tarfile.PAX_FORMAT) as archive:
+        for name in ("storages", "tensors", "pickle"):
+            (tmp_path / name).write_bytes(pickle.dumps(0, 2))
+            archive.add(tmp_path / name, name)
+    with pytest.raises(
+        UnreadableFile, match=r"before 0\.1\.10\. Load it with a later PyTorch and save it again"
+    ):
+        read(tmp_path / "m.pt")
 
 
 def test_what_the_optimizer_keeps_is_a_slot_under_its_own_path():

@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 
 from automatch.errors import UnreadableFile
 from automatch.read.enrich import enrich
-from automatch.read.files import cannot_open, first_bytes
+from automatch.read.files import cannot_open, first_bytes, open_regular
 from automatch.tensor import Listing
 
 __all__ = ["enrich", "read"]
@@ -51,13 +51,19 @@ _JSON = (b"{", b" ", b"\t", b"\n", b"\r")
 _MARKS = {
     "sharded": _JSON,
     "listing": _JSON,
-    "torch_pickle": (b"PK", b"\x80\x02"),
+    "torch_pickle": (b"PK", b"\x80"),
     "npz": (b"PK",),
     "numpy_pickle": (b"\x93NUMPY", b"\x80", b"(", b"}", b"c"),
     "keras_weights": (b"PK", b"\x89HDF"),
     "keras_h5": (b"\x89HDF",),
     "flax_msgpack": (*(bytes([first]) for first in range(0x81, 0x90)), b"\xde", b"\xdf"),
 }
+# gzip, bzip2, xz, Zstandard, 7z and zip; tar has its mark behind the name of its first member.
+_PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", b"PK\x03\x04")
+_TAR_MARK = 257
+# PyTorch's first format was a tar of these. A first member's name may stand behind a header of its own.
+_TORCH_TAR = (b"storages\0", b"tensors\0", b"pickle\0", b"sys_info\0")
+_TAR_START = 2048
 
 
 def read(thing: Any, *, beside: bool = True) -> Listing:
@@ -115,7 +121,24 @@ def _unknown(path: Path, head: bytes) -> str:
         return f"'{path}' is a directory without a checkpoint or model. Give the file or prefix itself."
     if not head:
         return f"'{path}' is empty. Copy it again from where it was made."
+    if what := _packed(path, head):
+        return f"'{path}' is {what}"
     return (
         f"'{path}' is of no format that automatch reads (it begins with {head[:8].hex(' ')}). "
         "Give a checkpoint prefix, a .meta, a SavedModel, a weights file or a listing."
     )
+
+
+def _packed(path: Path, head: bytes) -> str:
+    """What an archive is, and what to do with it; empty for a file that is none."""
+    with open_regular(path) as file:
+        start = file.read(_TAR_START)
+    is_tar = start[_TAR_MARK:].startswith(b"ustar")
+    if is_tar and any(mark in start for mark in _TORCH_TAR):
+        return (
+            "an archive as PyTorch wrote them before 0.1.10. "
+            "Load it with a later PyTorch and save it again with torch.save."
+        )
+    if is_tar or head.startswith(_PACKED):
+        return "a packed archive. Unpack it, and give the file or the checkpoint's prefix that is in it."
+    return ""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from automatch.read import inert_pickle
 from automatch.read.archives import content, directory, members, part
-from automatch.read.files import damage_as_error, open_regular
+from automatch.read.files import HEAD, damage_as_error, open_regular
 from automatch.read.pickled_tensors import children_of, strided_of
 from automatch.read.strided import Fetch, Strided, laid_out
 from automatch.read.trees import leaves, named, tied
@@ -30,21 +30,26 @@ __all__ = ["matches", "read"]
 
 _PICKLE = 256 * 2**20
 _KIND = "PyTorch file"
-# The integer that the older format begins with, a pickle of its own.
-_LEGACY = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")
+# The integer that the older format begins with, a pickle of its own in whatever version.
+_LEGACY = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
 
 
 def matches(path: Path, head: bytes) -> bool:
     """Whether the file is an archive with a `data.pkl` in it, or begins with the older format's number."""
-    return head.startswith(_LEGACY) or _pickle_in(members(path, head)) is not None
+    return _is_legacy(head) or _pickle_in(members(path, head)) is not None
 
 
 def read(path: Path) -> Listing:
     """The listing of a PyTorch file: what `state_dict` holds, in its order. Raises UnreadableFile."""
     with damage_as_error(path, _KIND), open_regular(path) as file:
-        if file.read(len(_LEGACY)) == _LEGACY:
-            return _read_legacy(path, file)
-        return _read_archive(path)
+        if not _is_legacy(file.read(HEAD)):
+            return _read_archive(path)
+        file.seek(0)
+        return _read_legacy(path, file)
+
+
+def _is_legacy(head: bytes) -> bool:
+    return head.startswith(b"\x80") and _LEGACY in head[:32]
 
 
 def _pickle_in(names: Iterable[str]) -> str | None:
@@ -68,7 +73,8 @@ def _read_archive(path: Path) -> Listing:
 
 
 def _read_legacy(path: Path, file: BinaryIO) -> Listing:
-    _version, system, tree, keys = (inert_pickle.loads(inert_pickle.Bounded(file, _PICKLE)) for _ in range(4))
+    pickles = [inert_pickle.loads(inert_pickle.Bounded(file, _PICKLE)) for _ in range(5)]
+    _magic, _version, system, tree, keys = pickles
     big_endian = isinstance(system, dict) and system.get("little_endian") is False
     sizes = {found.key: numpy_dtype(found.dtype).itemsize for found in _strided(tree)}
     places: dict[str, int] = {}
