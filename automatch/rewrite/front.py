@@ -102,7 +102,8 @@ def apply(
             FORMS[to](folder / place.name, moves, listing, steps)
             written = Written(tuple(move.target.name for move in moves), 0, 0)
     names = tuple(move.target.name for move in moves)
-    missing = tuple(t.name for t in _targets(agreed).tensors if t.name not in set(names))
+    known = set(names)
+    missing = tuple(t.name for t in _targets(agreed).tensors if t.name not in known)
     return Rewritten(place, names, written.changed, missing, written.linked, written.copied)
 
 
