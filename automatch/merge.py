@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from automatch.generalise import Rule
 from automatch.pattern import Hole, Pattern, Piece
@@ -19,18 +20,41 @@ MOST_NUMBERS = 12
 MANY = 400
 
 Steps = tuple[tuple[Piece, ...], ...]
-_Exact = Callable[[Pattern], list[int] | None]
+Key = tuple[Steps, int, Steps, int, str]
+Exact = Callable[[Pattern], list[int] | None]
+Gaps = Callable[[Pattern], Iterator[tuple[Key, str, str]]]
+Most = Callable[[tuple[str, ...], tuple[str, ...]], int]
 
 
-def merged(rules: Iterable[Rule], labels: Sequence[Hashable], rewritten: _Exact) -> list[Rule]:
-    """The rules, those merged that differ in one step of the path and stay exact.
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """How rules are merged: see `merged`."""
+
+    rewritten: Exact
+    gaps: Gaps
+    most: Most
+
+
+def merged(
+    rules: Iterable[Rule],
+    labels: Sequence[Hashable],
+    rewritten: Exact,
+    gaps: Gaps | None = None,
+    most: Most | None = None,
+    enough: int = 0,
+) -> list[Rule]:
+    """The rules, those merged that differ in one place and stay exact.
 
     rewritten: the pairs that a pattern makes over all names, sorted; None where it makes a wrong one.
+    gaps: where a pattern may differ from others; left out, in one plain step of the path on either side.
+    most: how many words may stand in such a place; left out, as many as are read at a glance.
+    enough: so few rules are left as they are.
     """
     current = list(rules)
     refused: set[Pattern] = set()
-    while len(current) <= MANY:
-        fresh, replaced = _pass(current, labels, rewritten, refused)
+    ways = _Ways(rewritten, gaps or _gaps, most or _most)
+    while enough < len(current) <= MANY:
+        fresh, replaced = _pass(current, labels, ways, refused)
         if not fresh:
             break
         current = fresh + [rule for rule in current if rule.members not in replaced]
@@ -38,23 +62,23 @@ def merged(rules: Iterable[Rule], labels: Sequence[Hashable], rewritten: _Exact)
 
 
 def _pass(
-    rules: list[Rule], labels: Sequence[Hashable], rewritten: _Exact, refused: set[Pattern]
+    rules: list[Rule], labels: Sequence[Hashable], ways: _Ways, refused: set[Pattern]
 ) -> tuple[list[Rule], set[tuple[int, ...]]]:
     """Merged rules, and the members of those that they replace; groups that replace most come first."""
     groups: dict[tuple[Hashable, Key], list[_Gap]] = defaultdict(list)
     for rule in rules:
-        for key, source, target in _gaps(rule.pattern):
+        for key, source, target in ways.gaps(rule.pattern):
             groups[labels[rule.members[0]], key].append((rule, source, target))
     fresh: list[Rule] = []
     replaced: set[tuple[int, ...]] = set()
     wide = [(key, gaps) for (_, key), gaps in groups.items() if len(gaps) > 1]
     for key, gaps in sorted(wide, key=lambda group: -len(group[1])):
         members = {rule.members for rule, _, _ in gaps}
-        pattern = _choice(key, gaps) if replaced.isdisjoint(members) else None
+        pattern = _choice(key, gaps, ways.most) if replaced.isdisjoint(members) else None
         if pattern is None or pattern in refused:
             continue
         together = tuple(sorted(member for part in members for member in part))
-        if rewritten(pattern) == list(together):
+        if ways.rewritten(pattern) == list(together):
             fresh.append(Rule(pattern, together))
             replaced |= members
         else:
@@ -62,7 +86,6 @@ def _pass(
     return fresh, replaced
 
 
-Key = tuple[Steps, int, Steps, int, str]
 _Gap = tuple[Rule, str, str]
 
 
@@ -109,11 +132,12 @@ def _steps(pieces: tuple[Piece, ...]) -> Steps:
     return (*steps, tuple(open_step))
 
 
-def _choice(key: Key, entries: list[_Gap]) -> Pattern | None:
+def _choice(key: Key, entries: list[_Gap], most: Most) -> Pattern | None:
     """The pattern with a choice where the entries differ; None where that would say too much."""
+    entries = sorted(entries, key=lambda entry: entry[0].members)
     sources = tuple(source for _, source, _ in entries)
     targets = tuple(target for _, _, target in entries)
-    if len(entries) > _most(sources, targets) or len(set(sources)) < len(sources):
+    if len(entries) > most(sources, targets) or len(set(sources)) < len(sources):
         return None
     if len({rule.members for rule, _, _ in entries}) < len(entries):
         return None

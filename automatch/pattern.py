@@ -34,7 +34,7 @@ _TOKEN = re.compile(
     r"|\{(?:(?P<number>[0-9]+):)?(?P<options>(?:\\.|[^{}*\\])*)\}",
     re.DOTALL,
 )
-_OPTION = re.compile(r"((?:\\.|[^|\\])*)(?:\||$)", re.DOTALL)
+_OPTION = re.compile(r"((?:\\.|[^|\\])*)\|", re.DOTALL)
 _SPECIAL = re.compile(r"[*{}|\\]")
 
 
@@ -269,8 +269,6 @@ def _pieces(text: str) -> tuple[Piece, ...]:
 
 
 def _options(text: str | None) -> tuple[str, ...]:
-    if text is None:
+    if not text:
         return ()
-    options = [re.sub(r"\\(.)", r"\1", option, flags=re.DOTALL) for option in _OPTION.findall(text)]
-    # findall sees one empty word more at the end of a text that does not end with a bar.
-    return tuple(options[:-1])
+    return tuple(re.sub(r"\\(.)", r"\1", option, flags=re.DOTALL) for option in _OPTION.findall(text + "|"))

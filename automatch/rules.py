@@ -3,7 +3,8 @@
 Folding goes in three steps. First the numbers: pairs whose names agree but for their numbers are one template
 if every number of the target is a number of the source, or that plus a constant; where it is not, they are
 split by a number that keeps them apart. Then the words: what both names of a template share may be left open,
-and the choice that covers most templates is taken first. Last, rules that differ in one word become one.
+and the choice that covers most templates is taken first. Then rules that differ in one word become one; and
+where all that leaves more than a screen holds, tables say what becomes what.
 
 A rule is kept only if it is exact over all names of both sides: it makes each member's target of its source,
 and of no other source the name of a target.
@@ -22,6 +23,7 @@ from itertools import zip_longest
 from automatch.generalise import Rule, Template, candidates
 from automatch.merge import merged
 from automatch.pattern import Hole, Pattern, Piece, rewriter
+from automatch.tables import tabled
 
 __all__ = ["Rule", "fold"]
 
@@ -34,12 +36,15 @@ def fold(
     sources: Iterable[str] = (),
     targets: Iterable[str] = (),
     labels: Sequence[Hashable] | None = None,
+    marks: Sequence[Hashable] | None = None,
 ) -> tuple[Rule, ...]:
     """The rules that say the same as the pairs; each pair is a member of exactly one, largest rule first.
 
     pairs: `(source name, target name)`.
     sources, targets: all names of each side; those of the pairs may be left out.
     labels: one a pair; pairs of different labels share no rule.
+    marks: one a pair; where the rules are more than a screen holds, those with the same label and marks are
+        put together as tables, but for pairs marked None. Left out, all marks are the same.
     """
     labels = labels if labels is not None else [None] * len(pairs)
     names = _Names(pairs, sources, targets)
@@ -47,6 +52,9 @@ def fold(
         template for shape, members in _classes(pairs, labels) for template in _exact(shape, members, names)
     ]
     rules = merged(_cover(templates, labels, names), labels, names.rewritten)
+    given = marks or [""] * len(pairs)
+    kinds = [None if mark is None else (label, mark) for label, mark in zip(labels, given, strict=True)]
+    rules = tabled(rules, pairs, kinds, names.rewritten)
     return tuple(sorted(rules, key=lambda rule: (-len(rule.members), rule.members)))
 
 

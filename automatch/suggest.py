@@ -208,6 +208,8 @@ def _ruled(
         [tensor.name for tensor in source.tensors],
         [tensor.name for tensor in target.tensors],
         [_label(pair) for pair in pairs],
+        # What is accepted is read together, and so is what one answer decides.
+        ["accepted" if pair.decision == "accept" else pair.group or None for pair in pairs],
     )
 
     def rank(members: tuple[int, ...]) -> tuple[float, float, int, int]:

@@ -57,6 +57,7 @@ def plan(pairs: Iterable[Pair], unmatched: Iterable[Unmatched] = (), unused: Ite
         [entry.source for entry in unused],
         [entry.target for entry in unmatched],
         [(entry.decision, entry.group) for entry in pairs],
+        ["accepted" if entry.decision == "accept" else entry.group or None for entry in pairs],
     )
     records = []
     for number, rule in enumerate(rules, start=1):

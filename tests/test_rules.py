@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -95,7 +97,9 @@ def test_a_missing_layer_is_not_covered() -> None:
     pairs = [(f"layers.{i}.w", f"blocks.{i}.w") for i in range(24) if i != 7]
     assert texts(*pairs, sources=("layers.7.w",)) == ["layers.*.w -> blocks.*.w"]
     # Where the target has layer 7 and takes nothing for it, no rule may give it something.
-    assert len(texts(*pairs, sources=("layers.7.w",), targets=("blocks.7.w",))) == 23
+    numbers = "|".join(str(i) for i in range(24) if i != 7)
+    found = texts(*pairs, sources=("layers.7.w",), targets=("blocks.7.w",))
+    assert found == [f"layers.{{{numbers}}}.w -> blocks.{{{numbers}}}.w"]
 
 
 def test_an_index_that_stands_twice_is_no_free_product() -> None:
@@ -198,6 +202,79 @@ def test_tens_of_thousands_of_variables_are_a_few_rules() -> None:
         for a, b in words.items()
     ]
     assert [len(rule.members) for rule in fold(pairs)] == [len(pairs)]
+
+
+def numbered(count: int, seed: int = 0) -> list[tuple[str, str]]:
+    """Layers that either side has numbered in an order of its own."""
+    order = random.Random(seed).sample(range(count), count)
+    leaves = (("gamma", "weight"), ("beta", "bias"))
+    return [(f"model/layer-{order[i]}/{a}/VALUE", f"norm_{i}/{b}") for i in range(count) for a, b in leaves]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_rules_of_a_real_rename_fit_on_a_screen(case: str) -> None:
+    assert len(fold(*truth(case))) <= 15
+
+
+@pytest.mark.parametrize("count", [16, 100, 500])
+def test_layers_numbered_anew_are_one_table(count: int) -> None:
+    pairs = numbered(count)
+    rules = fold(pairs)
+    check(rules, pairs, set(), set())
+    assert [len(rule.members) for rule in rules] == [len(pairs)]
+
+
+def test_few_rules_are_no_table() -> None:
+    assert len(fold(numbered(7))) > 1
+
+
+def test_a_table_gives_nothing_to_who_takes_nothing() -> None:
+    pairs = numbered(40)
+    left = [pairs.pop(20), pairs.pop(4)]
+    rules = fold(pairs, [source for source, _ in left], [target for _, target in left])
+    check(rules, pairs, {source for source, _ in left}, {target for _, target in left})
+    assert len(rules) <= 3
+
+
+def test_a_source_of_two_targets_stands_in_two_tables() -> None:
+    pairs = [(f"Variable_{i}", f"w{i * 7 % 31}") for i in range(31)]
+    twice = pairs + [(source, f"copy/{target}") for source, target in pairs]
+    rules = fold(twice)
+    check(rules, twice, set(), set())
+    assert sorted(len(rule.members) for rule in rules) == [31, 31]
+
+
+def test_what_is_decided_one_by_one_stands_in_no_table() -> None:
+    pairs = numbered(20)
+    marks = [None if i < 20 else "accepted" for i in range(40)]
+    rules = fold(pairs, marks=marks)
+    check(rules, pairs, set(), set())
+    asked = [rule for rule in rules if min(rule.members) < 20]
+    assert len(asked) == 10
+    assert all(len(rule.members) == 2 for rule in asked)
+
+
+def test_words_of_a_table_may_be_empty() -> None:
+    pattern = Pattern.parse("a{|/b|/c}/w", "{x/||y/}v")
+    assert [pattern.rewrite(name) for name in ("a/w", "a/b/w", "a/c/w")] == ["x/v", "v", "y/v"]
+    assert pattern.text() == ("a{|/b|/c}/w", "{x/||y/}v")
+
+
+LEAVES = st.sampled_from(["w", "b", "w.x", "{1}", "a|b"])
+SCOPES = st.sampled_from(["", "a/", "a/b/", "a/b.", "n_1/", "n_2/", "n_10/", "*/"])
+DEEP_NAMES = st.tuples(SCOPES, SCOPES, LEAVES).map("".join)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(DEEP_NAMES, DEEP_NAMES), min_size=17, max_size=60, unique_by=lambda pair: pair[1]),
+    st.sets(DEEP_NAMES, max_size=20),
+    st.sets(DEEP_NAMES, max_size=20),
+)
+def test_any_folding_into_tables_is_exact(
+    pairs: list[tuple[str, str]], sources: set[str], targets: set[str]
+) -> None:
+    check(fold(pairs, sources, targets), pairs, sources, targets)
 
 
 def test_renames_without_any_rule_stay_pairs() -> None:

@@ -202,7 +202,8 @@ def _report(plan: Plan, place: str | None, quiet: bool) -> Iterator[Line]:
     if quiet:
         yield line(summary(plan))
         return
-    yield from report(plan, most=SCREEN if sys.stdout.isatty() else None)
+    terminal = sys.stdout.isatty()
+    yield from report(plan, most=SCREEN if terminal else None, whole=not terminal)
     yield from next_steps(plan, place)
 
 
@@ -216,6 +217,8 @@ def _report(plan: Plan, place: str | None, quiet: bool) -> Iterator[Line]:
 @color_option
 def show(plan_path: str, what: tuple[str, ...], as_json: bool, names: bool, color: str) -> int:
     """Print the report of PLAN again; or why: WHAT is a rule ('#2'), a name of either side, or a glob."""
+    import sys
+
     from automatch.report.explain import explain
     from automatch.report.plan import report
 
@@ -223,7 +226,7 @@ def show(plan_path: str, what: tuple[str, ...], as_json: bool, names: bool, colo
     if as_json or names:
         return _show_pairs(plan, what, as_json, color)
     if not what:
-        printed(report(plan), color)
+        printed(report(plan, whole=not sys.stdout.isatty()), color)
     for position, word in enumerate(what):
         if position:
             printed([line()], color)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from automatch.names import shared_start
 from automatch.pattern import Hole, Pattern, Piece
 from automatch.report.lines import Span, shown
 
@@ -13,28 +14,80 @@ __all__ = ["notation", "renamed"]
 _WORDS = re.compile(r"\([^()]*\)|\*\*?[0-9]*(?:[+-][0-9]+)?(?::0[0-9])?|[A-Za-z]+|[0-9]+|.", re.DOTALL)
 
 
-def notation(source: str, target: str) -> tuple[Span, ...]:
-    """The two sides of a rule as one line, changes in braces; see `automatch.pattern` for the signs."""
+_LAST_NUMBER = re.compile(r"(.*?)(0|[1-9][0-9]{0,8})", re.DOTALL)
+# More words than this are a table: the first two and the last of them show how it goes on.
+MOST_WORDS = 6
+
+
+def notation(source: str, target: str, *, whole: bool = False) -> tuple[Span, ...]:
+    """The two sides of a rule as one line, changes in braces; see `automatch.pattern` for the signs.
+
+    whole: tables are written out, where otherwise their beginning and end stand for them.
+    """
     pattern = Pattern.parse(source, target)
     order = [piece.number for piece in pattern.target if isinstance(piece, Hole)]
     straight = order == sorted(set(order))
-    return renamed(_text(pattern.source, straight), _text(pattern.target, straight))
+    spans = _changes(*(_steps(side, straight, whole) for side in (pattern.source, pattern.target)))
+    holes = [piece for piece in (*pattern.source, *pattern.target) if isinstance(piece, Hole)]
+    cut = max((len(hole.options) for hole in holes if len(_parts(hole.options)[1]) > MOST_WORDS), default=0)
+    return (*spans, (f"   a table of {cut:,}", "dim")) if cut and not whole else spans
 
 
-def _text(pieces: Sequence[Piece], straight: bool) -> str:
-    parts = []
+def _steps(pieces: Sequence[Piece], straight: bool, whole: bool) -> list[str]:
+    """One side as the steps of its path; a choice is one step, whatever it holds."""
+    steps = [""]
     for piece in pieces:
-        if isinstance(piece, str):
-            parts.append(piece)
-        elif piece.options:
-            parts.append("(" + "|".join(piece.options) + ")")
+        first, *more = piece.split("/") if isinstance(piece, str) else [_hole(piece, straight, whole)]
+        steps[-1] += first
+        steps += more
+    return steps
+
+
+def _hole(piece: Hole, straight: bool, whole: bool) -> str:
+    if piece.options:
+        return _choice(piece.options, whole)
+    number = "" if straight else str(piece.number)
+    change = (f"{piece.shift:+d}" if piece.shift else "") + (f":0{piece.width}" if piece.width else "")
+    return ("**" if piece.deep else "*") + number + change
+
+
+def _choice(words: tuple[str, ...], whole: bool) -> str:
+    """`(a|b|c)`; of a table, what all words begin with once, and the ends of the rest: `conv(1|3|…|188)`."""
+    head, parts = _parts(words)
+    if whole or len(words) <= MOST_WORDS:
+        return "(" + "|".join(words) + ")"
+    if len(parts) > MOST_WORDS:
+        first, second, *_, last = (word[len(head) :] for word in words)
+        parts = [first, second, "…", last]
+    return f"{head}({'|'.join(parts)})"
+
+
+def _parts(words: tuple[str, ...]) -> tuple[str, list[str]]:
+    """What all words begin with, and the rests, those that count on as one: `0-3`, `5-11`."""
+    head = shared_start(words) if words else ""
+    # Half a word, half a number or half a step before the brackets would be misread.
+    while head and any(_halved(head[-1], word[len(head) : len(head) + 1]) for word in words):
+        head = head[:-1]
+    if any("/" in word[len(head) :] or "." in word[len(head) :] for word in words):
+        head = head[: max(head.rfind("/"), head.rfind(".")) + 1]
+    rows: list[list[str]] = []
+    for word in words:
+        rest = word[len(head) :]
+        if rows and rest == _next(rows[-1][-1]):
+            rows[-1].append(rest)
         else:
-            number = "" if straight else str(piece.number)
-            change = (f"{piece.shift:+d}" if piece.shift else "") + (
-                f":0{piece.width}" if piece.width else ""
-            )
-            parts.append(("**" if piece.deep else "*") + number + change)
-    return "".join(parts)
+            rows.append([rest])
+    return head, [part for row in rows for part in ([f"{row[0]}-{row[-1]}"] if len(row) > 2 else row)]
+
+
+def _halved(before: str, after: str) -> bool:
+    return (before.isalpha() and after.isalpha()) or (before.isdigit() and after.isdigit())
+
+
+def _next(word: str) -> str | None:
+    """The word that counts on: `_8` after `_7`."""
+    found = _LAST_NUMBER.fullmatch(word)
+    return f"{found[1]}{int(found[2]) + 1}" if found else None
 
 
 def renamed(source: str, target: str) -> tuple[Span, ...]:
@@ -43,12 +96,15 @@ def renamed(source: str, target: str) -> tuple[Span, ...]:
     >>> "".join(text for text, _ in renamed("a/b/weights", "x/b/kernel"))
     '{a => x}/b/{weights => kernel}'
     """
-    left, right = source.split("/"), target.split("/")
-    if source == target:
-        return ((shown(source), ""),)
+    return _changes(source.split("/"), target.split("/"))
+
+
+def _changes(left: list[str], right: list[str]) -> tuple[Span, ...]:
+    if left == right:
+        return ((shown("/".join(left)), ""),)
     blocks = _blocks(left, right)
     if not any(a == b for a, b in blocks):
-        return ((shown(source), "old"), (" => ", "dim"), (shown(target), "new"))
+        return ((shown("/".join(left)), "old"), (" => ", "dim"), (shown("/".join(right)), "new"))
     spans: list[Span] = []
     for a, b in blocks:
         if spans:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 from automatch.plan import Decision, Pair, Plan, RuleRecord, Side
 from automatch.report.folding import fold_names
-from automatch.report.lines import Line, line, shown
+from automatch.report.lines import Line, Span, line, shown
 from automatch.report.notation import notation, renamed
 
 __all__ = ["next_steps", "report", "summary"]
@@ -50,15 +48,16 @@ class _Group:
         return min(self.members, key=lambda pair: (pair.score, pair.margin))
 
 
-def report(plan: Plan, *, most: int | None = None) -> Iterator[Line]:
+def report(plan: Plan, *, most: int | None = None, whole: bool = False) -> Iterator[Line]:
     """The lines of the report.
 
     most: lines of accepted rules, and rules of another section; one more counts the rest. None shows all.
+    whole: rules that are tables are written out, where otherwise their beginning and end stand for them.
     """
     yield from _sides(plan)
-    yield from _by_rule(plan, most)
-    yield from _to_decide(plan, most)
-    yield from _rejected(plan, most)
+    yield from _by_rule(plan, most, whole)
+    yield from _to_decide(plan, most, whole)
+    yield from _rejected(plan, most, whole)
     yield from _no_counterpart(plan)
     yield from _not_used(plan)
     yield line()
@@ -110,35 +109,34 @@ def _groups(plan: Plan, decision: Decision) -> list[_Group]:
 _COLUMNS = "  {:>4} {:>5}  {:>5} {:>6}  "
 
 
-def _row(group: _Group) -> Line:
+def _row(group: _Group, *, whole: bool) -> Line:
     number = f"#{group.rule.id}" if group.rule else ""
     score = min(pair.score for pair in group.members)
     margin = min(pair.margin for pair in group.members)
     left = _COLUMNS.format(number, len(group.members), f"{score:.2f}", f"{margin:.2f}")
-    return Line(left, _spans(group))
+    return Line(left, (*_spans(group, whole), *_values(group.members)))
 
 
-def _spans(group: _Group) -> tuple[tuple[str, str], ...]:
+def _spans(group: _Group, whole: bool) -> tuple[tuple[str, str], ...]:
     first = group.members[0]
     if group.rule is None or len(group.members) == 1:
         return renamed(first.source, first.target)
-    return notation(group.rule.from_, group.rule.to)
+    return notation(group.rule.from_, group.rule.to, whole=whole)
 
 
 def _note(text: str) -> Line:
     return line(text, "dim", left=" " * 9)
 
 
-def _transforms(members: Sequence[Pair]) -> Iterator[Line]:
-    """A line that says how values change, where they do."""
+def _values(members: Sequence[Pair]) -> tuple[Span, ...]:
+    """How values change, where they do."""
     counts = Counter(pair.transform for pair in members)
     if set(counts) <= {"identity"}:
-        return
+        return ()
     if len(counts) == 1:
-        yield _note(f"values: {shown(next(iter(counts)))}")
-        return
+        return ((f"   values: {shown(next(iter(counts)))}", "dim"),)
     parts = [f"{shown(text)} ({count:,})" for text, count in counts.most_common()]
-    yield _note(f"values: {', '.join(parts)}")
+    return ((f"   values: {', '.join(parts)}", "dim"),)
 
 
 def _head(title: str, *, columns: bool = False) -> Iterator[Line]:
@@ -157,27 +155,17 @@ def _rest(groups: Sequence[_Group], most: int | None) -> Iterator[Line]:
         )
 
 
-def _by_rule(plan: Plan, most: int | None) -> Iterator[Line]:
+def _by_rule(plan: Plan, most: int | None, whole: bool) -> Iterator[Line]:
     groups = _groups(plan, "accept")
     yield from _head(f"By rule: {_many(len(plan.accepted), 'variable')}", columns=bool(groups))
-    fit = _fitting(groups, most)
+    # The line that counts the others is one of so many, too.
+    fit = len(groups) if most is None or len(groups) <= most else max(most - 1, 1)
     for group in groups[:fit]:
-        yield _row(group)
-        yield from _transforms(group.members)
+        yield _row(group, whole=whole)
     yield from _rest(groups, fit)
 
 
-def _fitting(groups: Sequence[_Group], most: int | None) -> int:
-    """How many of the groups fit into so many lines, with the line that counts the others; at least one."""
-    if most is None:
-        return len(groups)
-    ends = list(accumulate(1 + len(list(_transforms(group.members))) for group in groups))
-    if not ends or ends[-1] <= most:
-        return len(groups)
-    return max(bisect(ends, most - 1), 1)
-
-
-def _to_decide(plan: Plan, most: int | None) -> Iterator[Line]:
+def _to_decide(plan: Plan, most: int | None, whole: bool) -> Iterator[Line]:
     questions = _questions(plan)
     if not questions:
         return
@@ -190,8 +178,7 @@ def _to_decide(plan: Plan, most: int | None) -> Iterator[Line]:
             return
         shown_lines += len(question)
         for group in question:
-            yield _row(group)
-            yield from _transforms(group.members)
+            yield _row(group, whole=whole)
         yield from _why(question[0], plan.options.min_score)
         if len(question) > 1:
             count = sum(len(group.members) for group in question)
@@ -236,14 +223,13 @@ def _why(group: _Group, min_score: float) -> Iterator[Line]:
         yield _note(f"or {other.score:.2f}  {shown(other.source)}{what}{taken}")
 
 
-def _rejected(plan: Plan, most: int | None) -> Iterator[Line]:
+def _rejected(plan: Plan, most: int | None, whole: bool) -> Iterator[Line]:
     groups = _groups(plan, "reject")
     if groups:
         count = sum(len(group.members) for group in groups)
         yield from _head(f"Rejected: {_many(count, 'variable')} stay as initialised", columns=True)
         for group in groups[:most]:
-            yield _row(group)
-            yield from _transforms(group.members)
+            yield _row(group, whole=whole)
         yield from _rest(groups, most)
 
 
