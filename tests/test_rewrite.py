@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -267,21 +266,6 @@ def test_weights_are_written_in_other_formats_and_read_by_their_own_libraries(
     np.testing.assert_array_equal(found["flag"], VALUES["flag"])
     with pytest.raises(UnwritableFile, match="stands already"):
         apply(plan, out, to=to)
-
-
-def test_weights_are_written_for_keras_3_and_load_into_its_model(tmp_path: Path) -> None:
-    prefix = checkpoint(tmp_path, VALUES)
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.ReLU()])
-    model.save_weights(tmp_path / "template.weights.h5")
-    target = read(tmp_path / "template.weights.h5")
-    kernel, bias = (next(t.name for t in target.tensors if t.shape == shape) for shape in [(4, 3), (3,)])
-    plan = plan_of(read(prefix), target, {kernel: "old/w", bias: "old/b"})
-    apply(plan, tmp_path / "new.weights.h5", to="keras-h5")
-    model.load_weights(tmp_path / "new.weights.h5")
-    np.testing.assert_array_equal(model.layers[0].kernel, VALUES["old/w"])
-    np.testing.assert_array_equal(model.layers[0].bias, VALUES["old/b"])
-    with pytest.raises(RestoreError, match="'net/b' is no place in a Keras 3 weights file"):
-        apply(plan_for(prefix, {"net/b": "old/b"}), tmp_path / "other.weights.h5", to="keras-h5")
 
 
 def test_strings_do_not_go_into_safetensors_and_unknown_forms_are_named(tmp_path: Path) -> None:

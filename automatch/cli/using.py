@@ -26,7 +26,7 @@ __all__ = ["apply", "demo", "export"]
     type=click.Choice(["checkpoint", "safetensors", "npz", "keras-h5"]),
     default="checkpoint",
     show_default=True,
-    help="The format to write; keras-h5 for a target that is a .weights.h5 file.",
+    help="The format to write; keras-h5 for a target that is a .weights.h5 or .h5 file.",
 )
 def apply(
     plan_path: str, output: str, source: str | None, copy: bool, force: bool, skip_undecided: bool, to: str

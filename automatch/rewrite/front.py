@@ -19,7 +19,7 @@ from automatch.plan import Pair, Plan, Unmatched
 from automatch.read import read
 from automatch.rewrite.checkpoint import Written, write_checkpoint
 from automatch.rewrite.progress import Progress, Report
-from automatch.rewrite.weights import FORMS
+from automatch.rewrite.weights import FORMS, writer
 from automatch.shards import shards_of
 from automatch.tensor import Listing, Tensor
 
@@ -72,7 +72,7 @@ def apply(
     source: where the values are, if no longer where the plan says.
     copy: copy the data shards. force: replace what is there. skip_undecided: leave undecided pairs out.
     progress: called with bytes done and bytes in all. to: `checkpoint`,
-        `safetensors`, `npz`, or `keras-h5` for a target that is a Keras 3 `.weights.h5` file.
+        `safetensors`, `npz`, or `keras-h5` for a target that is a `.weights.h5` or `.h5` file of Keras.
 
     Raises:
         UsageError: an unknown `to`.
@@ -99,7 +99,7 @@ def apply(
             )
         else:
             steps = Progress(progress, sum(move.nbytes for move in moves))
-            FORMS[to](folder / place.name, moves, listing, steps)
+            writer(to, agreed.target.format)(folder / place.name, moves, listing, steps)
             written = Written(tuple(move.target.name for move in moves), 0, 0)
     names = tuple(move.target.name for move in moves)
     known = set(names)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import TYPE_CHECKING, Literal
 
+from automatch.errors import RestoreError
 from automatch.moves import Move
 from automatch.shards import Shards, masked
 from automatch.tensor import Listing, Shape
@@ -14,7 +15,7 @@ from automatch.transform import numpy_dtype
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["byte_chunks", "encoded_strings", "source_array", "target_shape"]
+__all__ = ["byte_chunks", "check_dtypes", "encoded_strings", "nbytes", "source_array", "target_shape"]
 
 CHUNK = 32 * 2**20
 
@@ -40,6 +41,21 @@ def target_shape(move: Move) -> Shape:
     if shape is None or any(axis < 0 for axis in shape):
         return move.source.shape or ()
     return shape
+
+
+def nbytes(move: Move) -> int:
+    """Bytes of the target's value."""
+    return (move.source.size or 0) * numpy_dtype(move.target.dtype).itemsize
+
+
+def check_dtypes(moves: Iterable[Move], known: Container[str], form: str) -> None:
+    """Nothing, if a form of file has every target's dtype. Raises RestoreError."""
+    for move in moves:
+        if move.target.dtype not in known:
+            raise RestoreError(
+                f"'{move.target.name}' is {move.target.dtype}, which {form} cannot hold. "
+                "Reject the pair to leave it out."
+            )
 
 
 def byte_chunks(move: Move, array: np.ndarray, endian: str = "little") -> Iterator[np.ndarray]:
