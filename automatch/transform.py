@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from automatch.digits import Digits, contiguous, digits_of, simplest
@@ -94,7 +94,7 @@ class Transform:
 
         Raises PlanConflict where the shape cannot come out, or the dtype differs and no cast is asked for.
         """
-        if self.is_identity and array.shape == shape and array.dtype.name == dtype:
+        if self.is_identity and array.shape == shape and array.dtype == numpy_dtype(dtype):
             return array
         if not self.fits(array.shape, shape):
             raise PlanConflict(
@@ -174,6 +174,7 @@ def compose(
     return Transform(tuple(s for s in chain.steps if s.axes is not None), chain.cast)
 
 
+@cache
 def numpy_dtype(name: str) -> np.dtype[Any]:
     """The numpy dtype for TensorFlow's name of it; strings are objects (bytes).
 

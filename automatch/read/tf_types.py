@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def type_name(number: int) -> str:
     return name
 
 
+@cache
 def numpy_dtype(number: int) -> np.dtype[Any]:
     """The numpy dtype of the elements, in this machine's byte order; quantised integers as plain ones.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from automatch.errors import RestoreError
@@ -14,8 +13,6 @@ __all__ = ["restore_eagerly"]
 
 # Old values are kept up to this size, so that whatever stops a restore half way can be undone.
 KEPT = 96 * 2**20
-# One call of TensorFlow reads so much; a call for each of 3,000 tensors takes twice as long.
-BATCH = 32 * 2**20
 
 
 def restore_eagerly(variables: Mapping[str, Any], moves: Sequence[Move], stage: Stage) -> None:
@@ -32,61 +29,18 @@ def restore_eagerly(variables: Mapping[str, Any], moves: Sequence[Move], stage: 
     stage.verify(moves)
     undo: list[tuple[Callable[[Any], None], Any]] = []
     undoable = sum(move.nbytes for move in moves) <= KEPT
-    for number, (move, value) in enumerate(_values(moves, stage)):
+    for number, move in enumerate(moves):
         assign = setters[move.target.name]
         try:
             if undoable:
                 undo.append((assign, _current(variables[move.target.name])))
-            assign(value())
+            assign(stage.value(move))
         except BaseException as error:
             for put_back, old in reversed(undo):
                 put_back(old)
             if isinstance(error, Exception):
                 raise RestoreError(_what_failed(move, moves[:number], undoable, error)) from error
             raise
-
-
-def _values(moves: Sequence[Move], stage: Stage) -> Iterator[tuple[Move, Callable[[], Any]]]:
-    """Each move with what gives its value; what TensorFlow can read as it is comes from it in batches."""
-    if stage.prefix is None:
-        yield from ((move, partial(stage.value, move)) for move in moves)
-        return
-    for batch in _batches(moves):
-        plain = [move for move in batch if move.transform.is_identity]
-        tensors = dict(zip([move.target.name for move in plain], _read(stage.prefix, plain), strict=True))
-        for move in batch:
-            if move.transform.is_identity:
-                yield move, partial(tensors.pop, move.target.name)
-            else:
-                yield move, partial(stage.value, move)
-
-
-def _batches(moves: Sequence[Move]) -> Iterator[list[Move]]:
-    batch: list[Move] = []
-    size = 0
-    for move in moves:
-        if batch and size + move.nbytes > BATCH:
-            yield batch
-            batch, size = [], 0
-        batch.append(move)
-        size += move.nbytes
-    if batch:
-        yield batch
-
-
-def _read(prefix: str, moves: Sequence[Move]) -> list[Any]:
-    import tensorflow as tf
-
-    if not moves:
-        return []
-    with tf.device("cpu:0"):
-        tensors: list[Any] = tf.raw_ops.RestoreV2(
-            prefix=prefix,
-            tensor_names=[move.source.name for move in moves],
-            shape_and_slices=[""] * len(moves),
-            dtypes=[tf.as_dtype(move.source.dtype) for move in moves],
-        )
-    return tensors
 
 
 def _what_failed(move: Move, done: Sequence[Move], undoable: bool, error: Exception) -> str:
@@ -111,15 +65,16 @@ def _assign(variable: Any, value: Any) -> None:
 
 def _raw_setter(variable: Any) -> Callable[[Any], None]:
     """A setter past the Python around a resource variable; shape and dtype have been checked."""
+    import numpy as np
     import tensorflow as tf
 
     handle = variable.handle
 
     def assign(value: Any) -> None:
-        # A constant is a copy: an array that happens to be aligned would itself become the variable's memory,
-        # and with it the file that it maps.
-        tensor = value if isinstance(value, tf.Tensor) else tf.constant(value)
-        tf.raw_ops.AssignVariableOp(resource=handle, value=tensor)
+        # TensorFlow takes an aligned array as it is for the variable's memory, and a mapped one would bring
+        # its file with it: what it gets is a copy that nothing else holds.
+        own = value if isinstance(value, tf.Tensor) else np.array(value, order="C")
+        tf.raw_ops.AssignVariableOp(resource=handle, value=own)
 
     return assign
 
