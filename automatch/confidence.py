@@ -117,4 +117,5 @@ def _shipped() -> Calibration:
 
 
 def _median(values: Sequence[float]) -> float:
-    return float(np.median(values)) if values else 0.0
+    ordered = sorted(values)
+    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2 if ordered else 0.0

@@ -22,8 +22,10 @@ def counts(values: Collection[int]) -> bool:
     (True, False)
     """
     distinct = sorted(set(values))
+    if len(distinct) <= _FEW:
+        return True
     near = sum(after - before <= _GAPS for before, after in pairwise(distinct))
-    return len(distinct) <= _FEW or near >= _MOST * (len(distinct) - 1)
+    return near >= _MOST * (len(distinct) - 1)
 
 
 def in_rows(side: Features) -> bool:

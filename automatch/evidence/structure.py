@@ -13,22 +13,29 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import combinations
-from typing import Any
+from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
 
 from automatch.describe import Features, Path
 from automatch.evidence.rows import counts
+from automatch.names import Atom
 
 __all__ = ["structure"]
 
 Matrix = npt.NDArray[np.float32]
-Marks = dict[Any, set[int]]
-"""Mark -> the variables below a scope that bears it."""
+Below = tuple[int, ...]
+"""The variables below a scope, in order."""
+Content = dict[str, int]
+"""What a scope holds, in three grains: everything, kernels only, each size once."""
+Marks = dict[tuple[str, int], list[Below]]
+"""Grain and content -> the scopes that hold it."""
+Axes = dict[tuple[str, tuple[int, ...]], list[tuple[Below, ...]]]
+"""Grain and contents -> the axes whose scopes hold them one after the other."""
 
 _CAP = 6.0
 _FLOOR = 0.2
@@ -41,62 +48,58 @@ def structure(target: Features, source: Features) -> tuple[Matrix, Matrix]:
     shared = set(target.sizes) & set(source.sizes)
     (content_t, axes_t), (content_s, axes_s) = _marks(target, shared), _marks(source, shared)
     shape = len(target), len(source)
-    return _weights(content_t, content_s, shape), _weights(axes_t, axes_s, shape)
+    alike = ((content_t[mark], content_s[mark]) for mark in content_t.keys() & content_s.keys())
+    return _weights(alike, shape), _weights(_members(axes_t, axes_s), shape)
 
 
-def _weights(target: Marks, source: Marks, shape: tuple[int, int]) -> Matrix:
+def _members(target: Axes, source: Axes) -> Iterator[tuple[Sequence[Below], Sequence[Below]]]:
+    """The scopes at the same place of axes that go together."""
+    for mark in target.keys() & source.keys():
+        yield from zip(zip(*target[mark], strict=True), zip(*source[mark], strict=True), strict=True)
+
+
+def _weights(marked: Iterable[tuple[Sequence[Below], Sequence[Below]]], shape: tuple[int, int]) -> Matrix:
     weights = np.zeros(shape, np.float32)
-    for mark, rows in target.items():
-        columns = source.get(mark)
-        if columns is None:
-            continue
+    # Nested scopes, and the grains of one, mostly say the same of the same variables.
+    for rows, columns in {(_together(target), _together(source)) for target, source in marked}:
         weight = min(math.log(shape[0] / len(rows)), math.log(shape[1] / len(columns)), _CAP)
         if weight >= _FLOOR:
-            block = np.ix_(sorted(rows), sorted(columns))
+            block = np.ix_(rows, columns)
             weights[block] = np.maximum(weights[block], weight)
     return weights
 
 
-def _marks(side: Features, shared: set[int]) -> tuple[Marks, Marks]:
+def _together(scopes: Sequence[Below]) -> Below:
+    return scopes[0] if len(scopes) == 1 else tuple(sorted(set().union(*scopes)))
+
+
+def _marks(side: Features, shared: set[int]) -> tuple[Marks, Axes]:
     """Content and axis marks of one side; sizes that the other side lacks are left out of all contents."""
     labels = [
-        (size, vector) if size in shared else None
+        _hash(size, vector) if size in shared else 0
         for size, vector in zip(side.sizes, side.vectors, strict=True)
     ]
-    content: Marks = defaultdict(set)
-    axes: dict[Path, list[tuple[tuple[int, ...], _Content, list[int]]]] = defaultdict(list)
+    content: Marks = defaultdict(list)
+    axes: dict[Path, list[tuple[tuple[Atom, ...], Content, Below]]] = defaultdict(list)
     for scope in side.scopes:
-        below = [i for i in scope.members if labels[i] is not None]
+        below = tuple([i for i in scope.members if labels[i]])
         if not below:
             continue
-        held = _content(labels[i] for i in below)
+        held = _content([labels[i] for i in below], [labels[i] for i in below if not side.vectors[i]])
         if not (len(scope.members) == 1 and len(side.names[below[0]].atoms) == len(scope.path)):
-            for kind, value in held.items():
-                content[kind, value].update(below)
+            for mark in held.items():
+                content[mark].append(below)
         for free in _index_choices(scope.path):
-            template = tuple("#" if place in free else atom for place, atom in enumerate(scope.path))
-            axes[template].append((tuple(int(scope.path[place]) for place in free), held, below))
-    return content, _axis_marks(axes)
+            template = list(scope.path)
+            for place in free:
+                template[place] = "#"
+            axes[tuple(template)].append((tuple([scope.path[place] for place in free]), held, below))
+    return content, _axis_marks(axes.values())
 
 
-_Content = Mapping[str, int]
-
-
-def _content(labels: Iterable[tuple[int, bool] | None]) -> _Content:
-    """The content of a scope in three grains: everything, kernels only, and each size once."""
-    everything = kernels = 0
-    distinct = set()
-    for label in labels:
-        assert label is not None
-        value = _hash(*label)
-        everything += value
-        if not label[1]:
-            kernels += value
-        distinct.add(label)
-    grains = {"all": everything, "once": hash(frozenset(_hash(*label) for label in distinct))}
-    if kernels:
-        grains["kernels"] = kernels
-    return grains
+def _content(labels: list[int], kernels: list[int]) -> Content:
+    grains = {"all": sum(labels), "once": hash(frozenset(labels))}
+    return grains | {"kernels": sum(kernels)} if kernels else grains
 
 
 @cache
@@ -106,23 +109,21 @@ def _hash(size: int, vector: bool) -> int:
     return int.from_bytes(digest, "big") >> 3
 
 
-def _index_choices(path: Path) -> Iterable[tuple[int, ...]]:
+def _index_choices(path: Path) -> Iterator[tuple[int, ...]]:
     places = [place for place, atom in enumerate(path) if isinstance(atom, int)][-_INDICES:]
     for count in range(1, min(_FREE, len(places)) + 1):
         yield from combinations(places, count)
 
 
-def _axis_marks(axes: Mapping[Path, list[tuple[tuple[int, ...], _Content, list[int]]]]) -> Marks:
-    marks: Marks = defaultdict(set)
-    for members in axes.values():
-        if len(members) < 2 or not all(map(counts, map(set, zip(*(m[0] for m in members), strict=True)))):
+def _axis_marks(axes: Iterable[list[tuple[tuple[Atom, ...], Content, Below]]]) -> Axes:
+    marks: Axes = defaultdict(list)
+    for members in axes:
+        if len(members) < 2 or not all(map(counts, zip(*[place for place, _, _ in members], strict=True))):
             continue
-        members.sort(key=lambda member: member[0])
-        for kind in ("all", "once", "kernels"):
-            sequence = tuple(member[1].get(kind, 0) for member in members)
-            if not any(sequence):
-                continue
-            value = hash(sequence)
-            for place, (_, _, below) in enumerate(members):
-                marks[kind, len(members), value, place].update(below)
+        members.sort(key=itemgetter(0))
+        scopes = tuple([below for _, _, below in members])
+        for grain in ("all", "once", "kernels"):
+            contents = tuple([held.get(grain, 0) for _, held, _ in members])
+            if any(contents):
+                marks[grain, contents].append(scopes)
     return marks
