@@ -2,19 +2,59 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import stat
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from automatch.errors import UnwritableFile
 
-__all__ = ["reason", "write_whole"]
+__all__ = ["locked", "reason", "write_whole"]
+
+# Whoever holds a lock reads and writes one small file.
+SECONDS_TO_WAIT = 30.0
 
 
 def reason(error: OSError) -> str:
     """The operating system's own words for an error, in lower case: 'no space left on device'."""
     return (error.strerror or str(error)).lower()
+
+
+@contextlib.contextmanager
+def locked(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Nobody else who asks for the same file meanwhile goes on before this is left.
+
+    The lock is on the folder: a file that is replaced takes its lock along. Where the system has no such
+    locks, there is none.
+
+    Raises:
+        UnwritableFile: somebody else holds it for too long.
+    """
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(ImportError, OSError):
+            handle = os.open(Path(os.path.realpath(path)).parent, os.O_RDONLY)
+            held.callback(os.close, handle)
+            _wait_for(handle, path)
+        yield
+
+
+def _wait_for(handle: int, path: str | os.PathLike[str]) -> None:
+    import fcntl
+
+    until = time.monotonic() + SECONDS_TO_WAIT
+    while True:
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise UnwritableFile(
+                    f"'{path}' is being written by another process, which does not come to an end. "
+                    "Try again when it has."
+                ) from None
+            time.sleep(0.01)
 
 
 def write_whole(path: str | os.PathLike[str], data: bytes) -> Path:

@@ -115,10 +115,21 @@ class Unmatched(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 
 
 class Unused(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A source tensor that no target takes, and why."""
+    """A source tensor that no target takes, and why; shape and dtype, where whoever wrote this knew them."""
 
     source: str
     why: str
+    shape: Axes | msgspec.UnsetType | None = msgspec.UNSET
+    dtype: str | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def type(self) -> str:
+        """`f32[2,3]`; an empty word where it is not known."""
+        from automatch.tensor import short_type
+
+        if isinstance(self.dtype, msgspec.UnsetType) or isinstance(self.shape, msgspec.UnsetType):
+            return ""
+        return short_type(self.dtype, self.shape)
 
 
 class Suggestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

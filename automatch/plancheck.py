@@ -154,8 +154,8 @@ def _target_types(plan: Plan) -> dict[str, str | None]:
 
 
 def _source_types(plan: Plan) -> dict[str, str | None]:
-    """What the plan knows of the sources: the type only where a pair changes nothing."""
-    types: dict[str, str | None] = {entry.source: None for entry in plan.unused}
+    """What the plan knows of the sources; of those in pairs, the type only where nothing is changed."""
+    types: dict[str, str | None] = {entry.source: entry.type or None for entry in plan.unused}
     for pair in plan.pairs:
         types[pair.source] = short_type(pair.dtype, pair.shape) if pair.transform == "identity" else None
     return types

@@ -72,7 +72,7 @@ def suggest(
         rules=rules,
         pairs=ruled,
         unmatched=_unmatched(matching, asked, right, excluded),
-        unused=tuple(Unused(left.tensors[i].name, why) for i, why in sorted(matching.unused.items())),
+        unused=tuple(_unused(left.tensors[i], why) for i, why in sorted(matching.unused.items())),
         suggestions=tuple(
             Suggestion(asked.tensors[s.target].name, tuple(left.tensors[i].name for i in s.sources), s.how)
             for s in matching.suggestions
@@ -229,6 +229,10 @@ def _ruled(
         for member in rule.members:
             pairs[member] = msgspec.structs.replace(pairs[member], rule=number)
     return tuple(records), tuple(pairs)
+
+
+def _unused(tensor: Tensor, why: str) -> Unused:
+    return Unused(tensor.name, why, tensor.shape, tensor.dtype)
 
 
 def _unmatched(

@@ -19,11 +19,10 @@ from automatch.report.explain import explain
 from automatch.report.folding import fold_names
 from automatch.report.lines import Line, as_text, line, shown, write
 from automatch.report.listing import compare, comparison, listed, totals, tree
-from automatch.report.notation import notation, renamed
 from automatch.report.plan import next_steps, report, summary
 from automatch.rules import fold
 from automatch.tensor import Listing, Tensor
-from plan_cases import LISTINGS, doubtful, listing, pair, plan, true_plan
+from plan_cases import doubtful, listing, pair, plan, true_plan
 
 GOLDEN = Path(__file__).parent / "golden"
 HOSTILE = [
@@ -138,6 +137,14 @@ def test_the_last_lines_are_the_commands_to_type_next() -> None:
     assert not as_text(next_steps(sample(), None))
 
 
+def test_the_next_step_works_as_it_is_typed() -> None:
+    decided = plan([pair("a/w", "x/w")])
+    assert "automatch apply p.json -o OUT" in as_text(next_steps(decided, "p.json"))
+    assert "automatch apply p.json --skip-undecided -o OUT" in as_text(next_steps(sample(), "p.json"))
+    words = "automatch apply p.json --source CHECKPOINT -o OUT"
+    assert words in as_text(next_steps(decided, "p.json", names_only=True))
+
+
 @pytest.mark.parametrize(
     ("transform", "form"),
     [("identity", "var_list"), ("transpose:1,0", "saver_builder"), ("identity+cast", "json")],
@@ -171,39 +178,6 @@ def test_on_a_terminal_lines_wrap_and_nothing_is_cut(width: int, monkeypatch: py
     text = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
     assert max(len(line) for line in text.splitlines()) <= width
     assert name in re.sub(r"\s", "", text)
-
-
-def by_rule(text: str) -> list[str]:
-    """The lines of the accepted rules, without the heads."""
-    return text.partition("By rule")[2].partition("\n\n")[0].splitlines()[2:]
-
-
-@pytest.mark.parametrize("case", sorted(path.name.removesuffix(".json.gz") for path in LISTINGS.glob("*.gz")))
-def test_the_rules_of_a_real_case_are_15_lines_at_most_and_none_is_left_out(case: str) -> None:
-    made = true_plan(case)
-    text = as_text(report(made))
-    assert 0 < len(by_rule(text)) <= 15
-    assert by_rule(as_text(report(made, most=15))) == by_rule(text)
-
-
-def test_on_a_screen_the_rules_are_15_lines_at_most() -> None:
-    made = plan([pair("shared", f"tower_{chr(97 + i)}/w", tied=True) for i in range(20)])
-    text = as_text(report(made, most=15))
-    assert len(by_rule(text)) == 15
-    assert "in 6 rules more" in by_rule(text)[-1]
-    stated, total = counted(text)["By rule"]
-    assert stated == total == len(made.accepted)
-
-
-def test_a_table_is_whole_in_a_pipe_and_shows_its_ends_on_a_screen() -> None:
-    made = true_plan("resnet50_tpu-tf1-autonames_to_torchvision")
-    short, whole = (as_text(report(made, whole=all_of_it)) for all_of_it in (False, True))
-    assert (
-        "conv2d(|_2|…|_52)/kernel => (conv1|layer1.0.conv1|…|layer4.2.conv3).weight   a table of 53" in short
-    )
-    assert all(f"|conv2d_{i}|" in whole for i in range(1, 52) if i != 1)
-    assert max(map(len, short.splitlines())) < 250
-    assert len(short.splitlines()) == len(whole.splitlines())
 
 
 @pytest.mark.parametrize("width", [80, 160])
@@ -252,47 +226,6 @@ def test_names_are_text_and_no_markup(name: str, monkeypatch: pytest.MonkeyPatch
     assert shown(name).isprintable()
 
 
-@pytest.mark.parametrize(
-    ("source", "target", "text"),
-    [
-        ("a/b/weights", "x/b/kernel", "{a => x}/b/{weights => kernel}"),
-        ("b/w", "a/b/w", "{=> a}/b/w"),
-        ("a/b/w", "b/w", "{a => }/b/w"),
-        ("conv_1/w", "conv_2/w", "conv_{1 => 2}/w"),
-        ("a.b", "c/d", "a.b => c/d"),
-        ("same/w", "same/w", "same/w"),
-    ],
-)
-def test_changes_alone_stand_in_braces(source: str, target: str, text: str) -> None:
-    assert "".join(part for part, _ in renamed(source, target)) == text
-
-
-@pytest.mark.parametrize(
-    ("source", "target", "text"),
-    [
-        ("h*/w", "h{*-1}/w", "h{* => *-1}/w"),
-        ("a*/b*", "x{2}/y{1}", "a*1/b*2 => x*2/y*1"),
-        ("l/{q|k}/w", "l/{query|key}/w", "l/{(q|k) => (query|key)}/w"),
-        ("a/**", "b/**", "{a => b}/**"),
-        ("{a/b|c/d}/w", "{e|f/g}/w", "{(a/b|c/d) => (e|f/g)}/w"),
-        (
-            "m/{conv|conv_1|conv_2|conv_3|conv_10|conv_11|conv_12}/w",
-            "{a1|b2|c3|d4|e5|f6|g7}/w",
-            "{m/conv(|_1-_3|_10-_12) => (a1|b2|…|g7)}/w   a table of 7",
-        ),
-        ("l{0|1|2|3|5|6|7}/w", "l{1|2|3|4|6|7|8}/w", "l{(0-3|5-7) => (1-4|6-8)}/w"),
-        ("{a|b|c|d|e|f|g}/w", "{h|i|j|k|l|m|n}/w", "{(a|b|…|g) => (h|i|…|n)}/w   a table of 7"),
-        (
-            "{b/c1|b/c2|b/c3|b/c4|b/c5|b/c6|b/c77}/w",
-            "{v10|v11|v12|v13|v14|v15|v16}/w",
-            "{b/c(1-6|77) => v(10-16)}/w",
-        ),
-    ],
-)
-def test_rules_are_written_as_changes(source: str, target: str, text: str) -> None:
-    assert "".join(part for part, _ in notation(source, target)) == text
-
-
 def test_names_are_folded_by_reason_and_place() -> None:
     entries = [(f"neck/p{i}/w", "none") for i in range(3)] + [("head/b", "none"), ("step", "'x' is 3 long")]
     assert [(fold.count, fold.pattern) for fold in fold_names(entries)] == [
@@ -300,6 +233,14 @@ def test_names_are_folded_by_reason_and_place() -> None:
         (1, "head/b"),
         (1, "step"),
     ]
+
+
+def test_what_is_not_used_is_shown_with_its_type() -> None:
+    made = plan([pair("a", "b")], unused=[Unused("step", "none", (), "int64"), Unused("old/w", "none")])
+    text = as_text(report(made))
+    assert "step    i64[]   none" in text
+    assert "old/w   none" in text
+    assert "i64[]" in as_text(explain(made, "step"))
 
 
 def test_why_a_pair_is_proposed_adds_up() -> None:

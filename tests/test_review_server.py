@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from automatch.plan import Plan
-from automatch.review.server import Server
+from automatch.review.server import AT_ONCE, Server
 from automatch.review.session import Session
 from review_client import Client, raw
 from review_plans import doubtful, encoder, pair, write
@@ -271,6 +272,24 @@ def test_slow_clients_are_cut_off_and_hold_nobody_up(client: Client) -> None:
             pass
         drip.close()
     assert time.monotonic() - started < 15
+
+
+def test_who_keeps_every_place_waiting_gives_way_to_who_asks(plan_path: Path) -> None:
+    with Server(Session(plan_path), seconds_to_ask=3600.0) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        client = Client(server.url)
+        slow = [socket.create_connection(("127.0.0.1", client.port)) for _ in range(3 * AT_ONCE)]
+        for drip in slow:
+            with contextlib.suppress(OSError):
+                drip.sendall(b"GET / HTTP/1.1\r\nHost: ")
+        for _ in range(3):
+            assert client.page()[0] == 200
+        assert client.save(["x/b", "a/b", "accept"])[0] == 200
+        for drip in slow:
+            drip.close()
+        server.shutdown()
+        thread.join()
 
 
 def test_a_body_that_never_comes_is_given_up(client: Client, plan_path: Path) -> None:

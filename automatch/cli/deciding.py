@@ -58,18 +58,22 @@ def accept(
 
     With WHAT and --min-score, both must hold. A source that --pair takes from another variable is exchanged.
     """
-    plan = loaded(plan_path)
-    targets = {entry.target: None for entry in plan.unmatched} | {entry.target: None for entry in plan.pairs}
-    taken = pairs_of(pair, targets)
-    if not (what or taken or min_score is not None):
-        raise click.UsageError("Say what to accept: a rule, a name, a glob, --min-score or --pair.")
-    for target, source in taken.items():
-        plan = plan.take(target, source, swap=True)
-    count = len(taken)
-    if what or min_score is not None:
-        plan, more = _decided(plan, what, "accept", at_least=min_score)
-        count += more
-    return _saved(plan, output or plan_path, f"accepted {count:,}")
+    from automatch.files import locked
+
+    with locked(plan_path):
+        plan = loaded(plan_path)
+        targets = {entry.target: None for entry in plan.unmatched}
+        targets |= {entry.target: None for entry in plan.pairs}
+        taken = pairs_of(pair, targets)
+        if not (what or taken or min_score is not None):
+            raise click.UsageError("Say what to accept: a rule, a name, a glob, --min-score or --pair.")
+        for target, source in taken.items():
+            plan = plan.take(target, source, swap=True)
+        count = len(taken)
+        if what or min_score is not None:
+            plan, more = _decided(plan, what, "accept", at_least=min_score)
+            count += more
+        return _saved(plan, output or plan_path, f"accepted {count:,}")
 
 
 @click.command(short_help="Reject pairs, from a script.")
@@ -82,11 +86,14 @@ def reject(plan_path: str, what: tuple[str, ...], min_score: float | None, outpu
 
     With WHAT and --min-score, both must hold.
     """
-    plan = loaded(plan_path)
-    if not (what or min_score is not None):
-        raise click.UsageError("Say what to reject: a rule, a name, a glob or --min-score.")
-    plan, count = _decided(plan, what, "reject", below=min_score)
-    return _saved(plan, output or plan_path, f"rejected {count:,}")
+    from automatch.files import locked
+
+    with locked(plan_path):
+        plan = loaded(plan_path)
+        if not (what or min_score is not None):
+            raise click.UsageError("Say what to reject: a rule, a name, a glob or --min-score.")
+        plan, count = _decided(plan, what, "reject", below=min_score)
+        return _saved(plan, output or plan_path, f"rejected {count:,}")
 
 
 def _decided(

@@ -114,6 +114,8 @@ def suggest(
     require_values(here, source)
     notes_of(here)
     notes_of(there)
+    if here.values is None:
+        note(f"{source} holds names and no values; 'automatch apply' takes them from --source CHECKPOINT")
     for glob in _idle(exclude, list(there.by_name)):
         note(f"--exclude '{glob}' matches no variable of {target}")
     with waiting(f"matching {len(there):,} variables"):
@@ -137,7 +139,7 @@ def suggest(
     elif names:
         printed(_names(plan), color)
     else:
-        printed(_report(plan, place, quiet), color)
+        printed(_report(plan, place, quiet, names_only=here.values is None), color)
     return exit_code(plan) if with_code else 0
 
 
@@ -194,7 +196,7 @@ def _names(plan: Plan) -> Iterator[Line]:
         yield line(f"{shown(pair.source)}\t{shown(pair.target)}\t{pair.score:.2f}")
 
 
-def _report(plan: Plan, place: str | None, quiet: bool) -> Iterator[Line]:
+def _report(plan: Plan, place: str | None, quiet: bool, *, names_only: bool) -> Iterator[Line]:
     import sys
 
     from automatch.report.plan import next_steps, report, summary
@@ -204,7 +206,7 @@ def _report(plan: Plan, place: str | None, quiet: bool) -> Iterator[Line]:
         return
     terminal = sys.stdout.isatty()
     yield from report(plan, most=SCREEN if terminal else None, whole=not terminal)
-    yield from next_steps(plan, place)
+    yield from next_steps(plan, place, names_only=names_only)
 
 
 @click.command(short_help="The report again; or why a pair is proposed.")

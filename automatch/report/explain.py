@@ -28,6 +28,8 @@ def explain(plan: Plan, what: str) -> Iterator[Line]:
         yield from _unmatched(plan, alone[0])
     elif unused:
         yield line(shown(unused[0].source), "head")
+        if unused[0].type:
+            yield line(unused[0].type, left="    ")
         yield line(f"no target takes it: {shown(unused[0].why)}", left="    ")
     else:
         yield from _pairs(plan, select(plan, what), what)

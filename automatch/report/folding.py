@@ -15,11 +15,16 @@ MOST_GROUPS = 6
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """How many names, a pattern that they all match, and why they are where they are."""
+    """Names, a pattern that they all match, and why they are where they are."""
 
-    count: int
+    names: tuple[str, ...]
     pattern: str
     why: str
+
+    @property
+    def count(self) -> int:
+        """How many names."""
+        return len(self.names)
 
 
 def fold_names(entries: Iterable[tuple[str, str]]) -> list[Folded]:
@@ -34,7 +39,7 @@ def fold_names(entries: Iterable[tuple[str, str]]) -> list[Folded]:
             whys = {why for name, why in members if name in part}
             why = next(why for name, why in members if name in part)
             text = why if len(whys) == 1 else f"{why}; the others alike"
-            folded.append(Folded(len(part), _pattern(list(part)), text))
+            folded.append(Folded(tuple(part), _pattern(list(part)), text))
     return sorted(folded, key=lambda entry: (-entry.count, entry.pattern))
 
 

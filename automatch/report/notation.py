@@ -9,7 +9,7 @@ from automatch.names import shared_start
 from automatch.pattern import Hole, Pattern, Piece
 from automatch.report.lines import Span, shown
 
-__all__ = ["notation", "renamed"]
+__all__ = ["is_table", "notation", "renamed"]
 
 _WORDS = re.compile(r"\([^()]*\)|\*\*?[0-9]*(?:[+-][0-9]+)?(?::0[0-9])?|[A-Za-z]+|[0-9]+|.", re.DOTALL)
 
@@ -28,9 +28,19 @@ def notation(source: str, target: str, *, whole: bool = False) -> tuple[Span, ..
     order = [piece.number for piece in pattern.target if isinstance(piece, Hole)]
     straight = order == sorted(set(order))
     spans = _changes(*(_steps(side, straight, whole) for side in (pattern.source, pattern.target)))
+    entries = 0 if whole else _entries(pattern)
+    return (*spans, (f"   a table of {entries:,}", "dim")) if entries else spans
+
+
+def is_table(source: str, target: str) -> bool:
+    """Whether a rule is one that `notation` shows the ends of, unless it is asked for the whole."""
+    return _entries(Pattern.parse(source, target)) > 0
+
+
+def _entries(pattern: Pattern) -> int:
+    """Of the choices with too many words for a line, the words of the longest."""
     holes = [piece for piece in (*pattern.source, *pattern.target) if isinstance(piece, Hole)]
-    cut = max((len(hole.options) for hole in holes if len(_parts(hole.options)[1]) > MOST_WORDS), default=0)
-    return (*spans, (f"   a table of {cut:,}", "dim")) if cut and not whole else spans
+    return max((len(hole.options) for hole in holes if len(_parts(hole.options)[1]) > MOST_WORDS), default=0)
 
 
 def _steps(pieces: Sequence[Piece], straight: bool, whole: bool) -> list[str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from automatch.plan import Decision, Pair, Plan, RuleRecord, Side
 from automatch.report.folding import fold_names
 from automatch.report.lines import Line, Span, line, shown
-from automatch.report.notation import notation, renamed
+from automatch.report.notation import is_table, notation, renamed
 
 __all__ = ["next_steps", "report", "summary"]
 
@@ -233,19 +233,22 @@ def _rejected(plan: Plan, most: int | None, whole: bool) -> Iterator[Line]:
         yield from _rest(groups, most)
 
 
-def _folded(entries: Iterable[tuple[str, str]]) -> Iterator[Line]:
+def _folded(entries: Iterable[tuple[str, str]], types: Mapping[str, str]) -> Iterator[Line]:
+    """A line a fold of names; their type, where all have the same."""
     folded = fold_names(entries)
     width = min(40, max((len(shown(entry.pattern)) for entry in folded), default=0))
     for entry in folded:
         text = f"{shown(entry.pattern):<{width}}   "
-        yield Line(f"  {'':>4} {entry.count:>5}  ", ((text, ""), (shown(entry.why), "dim")))
+        found = {types.get(name, "") for name in entry.names}
+        kind = f"{found.pop()}   ".lstrip() if len(found) == 1 else ""
+        yield Line(f"  {'':>4} {entry.count:>5}  ", ((text, ""), (kind + shown(entry.why), "dim")))
 
 
 def _no_counterpart(plan: Plan) -> Iterator[Line]:
     if plan.unmatched:
         stay = "stays" if len(plan.unmatched) == 1 else "stay"
         yield from _head(f"No counterpart: {_many(len(plan.unmatched), 'variable')} {stay} as initialised")
-        yield from _folded((entry.target, entry.why) for entry in plan.unmatched)
+        yield from _folded(((entry.target, entry.why) for entry in plan.unmatched), {})
         for suggestion in plan.suggestions:
             sources = " + ".join(shown(source) for source in suggestion.sources)
             yield line(
@@ -258,7 +261,8 @@ def _not_used(plan: Plan) -> Iterator[Line]:
     if plan.unused:
         total = _many(plan.source.tensors, "tensor")
         yield from _head(f"Not used: {len(plan.unused):,} of {total} of the source")
-        yield from _folded((entry.source, entry.why) for entry in plan.unused)
+        types = {entry.source: entry.type for entry in plan.unused}
+        yield from _folded(((entry.source, entry.why) for entry in plan.unused), types)
 
 
 # What apply writes for whoever reads the target's format.
@@ -279,8 +283,11 @@ def _code(plan: Plan) -> str:
     return "saver_builder" if shared or not transforms <= {"identity"} else "var_list"
 
 
-def next_steps(plan: Plan, path: str | None) -> Iterator[Line]:
-    """Where the plan is, and the commands that follow."""
+def next_steps(plan: Plan, path: str | None, *, names_only: bool = False) -> Iterator[Line]:
+    """Where the plan is, and the commands that follow.
+
+    names_only: the source has no values to write; whoever applies the plan says where they are.
+    """
     if path is None:
         return
     import shlex
@@ -295,8 +302,13 @@ def next_steps(plan: Plan, path: str | None) -> Iterator[Line]:
         first = _questions(plan)[0][0]
         what = f"'#{first.rule.id}'" if first.rule else shlex.quote(first.members[0].target)
         commands.append((f"automatch show {name} {what}", "why, and what else it could be"))
+    table = next((rule for rule in plan.rules if rule.pairs > 1 and is_table(rule.from_, rule.to)), None)
+    if table:
+        commands.append((f"automatch show {name} '#{table.id}'", "the names in its table"))
     to = _WRITTEN_AS.get(plan.target.format)
     kind, option = (to, f" --to {to}") if to else ("a checkpoint", "")
+    option += " --source CHECKPOINT" if names_only else ""
+    option += " --skip-undecided" if waiting else ""
     commands.append((f"automatch apply {name}{option} -o OUT", f"write {kind} with the target's names"))
     commands.append((f"automatch export {name} --as {_code(plan)}", "or code to paste"))
     width = max(len(command) for command, _ in commands)

@@ -78,7 +78,10 @@ def _tensors(listing: Listing | None) -> list[list[Any]]:
 
 def _sources_of(plan: Plan) -> list[list[Any]]:
     """The source side as far as the plan knows it: in name order, the shape only where a pair keeps it."""
-    types: dict[str, tuple[Shape | None, str]] = {entry.source: (None, "") for entry in plan.unused}
+    types: dict[str, tuple[Shape | None, str]] = {
+        entry.source: (None if entry.shape is msgspec.UNSET else entry.shape, entry.dtype or "")
+        for entry in plan.unused
+    }
     for pair in plan.pairs:
         types[pair.source] = (pair.shape, pair.dtype) if pair.transform == "identity" else (None, pair.dtype)
     return [[name, *types[name]] for name in sorted(types)]

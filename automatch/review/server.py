@@ -38,6 +38,7 @@ __all__ = ["Server"]
 SECONDS_TO_ASK = 10.0
 AT_ONCE = 16
 _TO_END = 2.0
+_TO_GIVE_WAY = 0.5
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -69,6 +70,8 @@ class Server(ThreadingHTTPServer):
         self.seconds_to_ask = seconds_to_ask
         self.turn = threading.Lock()
         self._places = threading.BoundedSemaphore(AT_ONCE)
+        # Connections that have not asked for anything yet, the oldest first.
+        self._idle: dict[Any, None] = {}
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -81,17 +84,29 @@ class Server(ThreadingHTTPServer):
         return f"http://{self.hosts[0]}/?token={self.token}"
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Starts a thread for the request, unless too many are under way: then it is dropped."""
-        if self._places.acquire(blocking=False):
+        """Starts a thread for the request; of too many, whoever has kept one waiting longest gives way."""
+        if self._places.acquire(blocking=False) or self._made_room():
+            self._idle[request] = None
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
+
+    def _made_room(self) -> bool:
+        for request in list(self._idle)[:1]:
+            self.asked(request)
+            _cut(request)
+        return self._places.acquire(timeout=_TO_GIVE_WAY)
+
+    def asked(self, request: Any) -> None:
+        """Lets a connection go on undisturbed: its request has been read."""
+        self._idle.pop(request, None)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Answers one request, and makes room for another."""
         try:
             super().process_request_thread(request, client_address)
         finally:
+            self.asked(request)
             self._places.release()
 
     def server_close(self) -> None:
@@ -103,6 +118,12 @@ class Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Says nothing: a connection that broke off is no news to the person at the terminal."""
+
+
+def _cut(connection: socket.socket) -> None:
+    """Ends a connection: whoever waits for a byte of it gets none."""
+    with contextlib.suppress(OSError):  # It may have ended by itself.
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 class _RefusedError(Exception):
@@ -122,19 +143,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         """Prepares to read, for a bounded time: a client that drips bytes is cut off in the middle."""
-        self._late = threading.Timer(self.server.seconds_to_ask, self._cut)
+        self._late = threading.Timer(self.server.seconds_to_ask, _cut, [self.request])
         self._late.daemon = True
         self._late.start()
         super().setup()
-
-    def _cut(self) -> None:
-        with contextlib.suppress(OSError):  # It may have ended by itself.
-            self.connection.shutdown(socket.SHUT_RDWR)
 
     def finish(self) -> None:
         """Sends what is left and stops the clock."""
         self._late.cancel()
         super().finish()
+
+    def _has_asked(self) -> None:
+        """The clock stops, and nobody takes this place: from here on it is the server that takes its time."""
+        self._late.cancel()
+        self.server.asked(self.request)
 
     def do_GET(self) -> None:
         """The page, for who has the address with the secret in it."""
@@ -173,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._check_token(parse_qs(url.query).get("token", [""])[0])
         if url.path != "/":
             raise _RefusedError(HTTPStatus.NOT_FOUND, "There is one page here, and it is at '/'.")
-        self._late.cancel()
+        self._has_asked()
         with self.server.turn:
             data = self.server.session.data()
         return HTTPStatus.OK, "text/html", page({**data, "token": self.server.token})
@@ -185,7 +207,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path not in self._POSTS:
             raise _RefusedError(HTTPStatus.NOT_FOUND, "There is no such action.")
         message = self._message()
-        self._late.cancel()
+        self._has_asked()
         with self.server.turn:
             result = self._done() if self.path == "/done" else self._decided(message)
         return HTTPStatus.OK, "application/json", json.dumps(result)

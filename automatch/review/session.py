@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from automatch.errors import AutomatchError, PlanConflict, PlanError
-from automatch.files import reason
+from automatch.files import locked, reason
 from automatch.plan import Plan
 from automatch.planfile import encode, save
 from automatch.review.answers import Answer, answered
@@ -73,14 +73,15 @@ class Session:
             PlanConflict: the answers contradict each other. PlanError: somebody else has written the file.
             UnwritableFile: it cannot be written; the old one is as it was.
         """
-        if self._on_disk() != self._bytes:
-            raise PlanError(
-                f"'{self.path}' has been changed by somebody else since this review began. "
-                "Load the page again to see theirs, which drops what is not saved here."
-            )
-        self.plan = answered(self._base(base).plan, answers, self.source)
-        save(self.plan, self.path)
-        self._bytes = encode(self.plan)
+        with locked(self.path):
+            if self._on_disk() != self._bytes:
+                raise PlanError(
+                    f"'{self.path}' has been changed by somebody else since this review began. "
+                    "Load the page again to see theirs, which drops what is not saved here."
+                )
+            plan = answered(self._base(base).plan, answers, self.source)
+            save(plan, self.path)
+            self.plan, self._bytes = plan, encode(plan)
         return f"Saved {self.path.name}: {summary(self.plan)}"
 
     def solve(self, base: int, answers: Sequence[Answer]) -> dict[str, Any]:
