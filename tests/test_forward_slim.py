@@ -44,9 +44,36 @@ def inception_v3(library, x):
         return nets.inception_v3_base(x)[0]
 
 
+def mobilenet_v1(library, x):
+    blocks = [
+        (64, 1),
+        (128, 2),
+        (128, 1),
+        (256, 2),
+        (256, 1),
+        (512, 2),
+        *[(512, 1)] * 5,
+        (1024, 2),
+        (1024, 1),
+    ]
+    convolutions = library.arg_scope(
+        [library.conv2d, library.separable_conv2d],
+        activation_fn=tf1.nn.relu6,
+        normalizer_fn=library.batch_norm,
+        normalizer_params={"is_training": False, "scale": True},
+    )
+    with tf1.variable_scope("MobilenetV1"), convolutions:
+        x = library.conv2d(x, 32, [3, 3], 2, scope="Conv2d_0")
+        for place, (channels, stride) in enumerate(blocks, start=1):
+            x = library.separable_conv2d(x, None, [3, 3], 1, stride, scope=f"Conv2d_{place}_depthwise")
+            x = library.conv2d(x, channels, [1, 1], scope=f"Conv2d_{place}_pointwise")
+    return x
+
+
 @pytest.mark.parametrize(
     ("build", "application", "size"),
     [
+        (mobilenet_v1, "MobileNet", 32),
         (vgg16, "VGG16", 32),
         # The two stride in different units of a block and pad differently: at one pixel it is the same.
         (resnet_v1_50, "ResNet50", 4),

@@ -1,6 +1,7 @@
 """Writes small models of real libraries with random weights, and in `<name>.npz` what they make of an input.
 
 pip install torch==2.13.0 transformers safetensors    python write.py torch
+                                                          python write.py efficientnet
 pip install flax==0.12.8                              python write.py flax
 """
 
@@ -41,6 +42,27 @@ def write_torch() -> None:
     save_file(bert.state_dict(), HERE / "bert.safetensors", metadata={"format": "pt"})
     torch.save({"model": resnet.state_dict(), "epoch": 1}, HERE / "resnet.pt")
     torch.save(convnext.state_dict(), HERE / "convnext.bin", _use_new_zipfile_serialization=False)
+
+
+def write_efficientnet() -> None:
+    """An EfficientNet of two stages, whose every block changes the number of channels or repeats."""
+    import torch
+    from transformers import EfficientNetConfig, EfficientNetModel
+
+    torch.manual_seed(0)
+    stages = {"kernel_sizes": [3, 5], "in_channels": [32, 64], "out_channels": [64, 96], "strides": [2, 2]}
+    stages |= {"num_block_repeats": [1, 2], "expand_ratios": [1, 4], "depthwise_padding": []}
+    sizes = {"image_size": 32, "width_coefficient": 0.25, "depth_coefficient": 1.0, "hidden_dim": 320}
+    model = EfficientNetModel(EfficientNetConfig(**sizes, **stages))
+    _shake(model)
+    images = torch.rand(2, 3, 32, 32)
+    for tensor in model.state_dict().values():
+        if tensor.ndim > 1:
+            tensor.normal_(0, (2 / tensor[0].numel()) ** 0.5)
+    with torch.no_grad():
+        output = model.eval()(images).last_hidden_state
+    np.savez(HERE / "efficientnet.npz", input=images.numpy(), output=output.numpy())
+    torch.save(model.state_dict(), HERE / "efficientnet.pt")
 
 
 def _shake(model: object) -> None:
@@ -95,4 +117,4 @@ def _range(leaf: str) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    {"torch": write_torch, "flax": write_flax}[sys.argv[1]]()
+    {"torch": write_torch, "efficientnet": write_efficientnet, "flax": write_flax}[sys.argv[1]]()
