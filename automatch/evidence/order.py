@@ -250,7 +250,7 @@ def _by_name(side: Features, place: dict[int, float]) -> list[int]:
     return sorted(range(len(side)), key=key)
 
 
-@lru_cache(maxsize=1 << 17)
+@lru_cache(maxsize=1 << 12)
 def _usual(name: Name) -> list[tuple[float, ...]]:
     """The usual place of each atom: that of the run of words it stands in."""
     places: list[tuple[float, ...]] = []
