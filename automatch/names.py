@@ -89,7 +89,7 @@ def parse(text: str) -> Name:
     return Name(text, components, tuple(atoms), leaf)
 
 
-@lru_cache(maxsize=1 << 16)  # the names of a large model are made of few components
+@lru_cache(maxsize=1 << 14)  # the names of a large model are made of few components
 def _scope(component: str) -> str:
     """A component that holds others: a scope `b` between `a` and `c` counts; a leaf `b` is a bias."""
     return _LETTER.sub(_counted, component)
@@ -99,7 +99,7 @@ def _counted(letter: re.Match[str]) -> str:
     return str(ord(letter.group()) - ord("a"))
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 14)
 def _atoms(component: str) -> tuple[Atom, ...]:
     found: list[Atom] = []
     for match in _ATOM.finditer(component):

@@ -39,7 +39,7 @@ def is_vector(shape: Shape | None) -> bool:
     return shape is None or len(squeezed(shape)) < 2
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=1 << 12)
 def options(source: Shape, target: Shape, source_framework: str, target_framework: str) -> Options:
     """The transforms that turn a tensor of shape `source` into one of shape `target`; none if nothing does.
 

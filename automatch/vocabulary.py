@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from itertools import pairwise
 
@@ -31,7 +31,7 @@ def slot_words() -> dict[str, str]:
     return {word: kind for kind, words in _data()["slots"].items() for word in words}
 
 
-@cache
+@lru_cache(maxsize=1 << 14)
 def concepts(word: str) -> tuple[str, ...]:
     """The concepts that a lower-case word stands for; most words stand for themselves.
 
@@ -102,7 +102,7 @@ def _places() -> dict[str, float]:
     return places
 
 
-@cache
+@lru_cache(maxsize=1 << 14)
 def usual_place(run: tuple[str, ...]) -> tuple[float, ...]:
     """A sort key for a run of words by the order in which codebases create what they stand for.
 

@@ -14,7 +14,7 @@ import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from functools import lru_cache
 from itertools import combinations
 from operator import itemgetter
 
@@ -102,7 +102,7 @@ def _content(labels: list[int], kernels: list[int]) -> Content:
     return grains | {"kernels": sum(kernels)} if kernels else grains
 
 
-@cache
+@lru_cache(maxsize=1 << 12)
 def _hash(size: int, vector: bool) -> int:
     """61 bits that are the same in every process; sums of them tell multisets apart."""
     digest = hashlib.blake2b(f"{size} {vector}".encode(), digest_size=8).digest()
