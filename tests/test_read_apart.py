@@ -68,7 +68,7 @@ def test_a_crash_amidst_an_answer_is_one_error_and_the_next_question_is_answered
     os.kill(process.pid, signal.SIGCONT)
     asking.join()
     (error,) = said
-    assert f"m.h5' is damaged, and crashes the library that reads its format (SIGSEGV)" in str(error)
+    assert "m.h5' is damaged, and crashes the library that reads its format (SIGSEGV)" in str(error)
     np.testing.assert_array_equal(values("packed"), np.arange(9000))
 
 
