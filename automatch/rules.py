@@ -23,9 +23,9 @@ from itertools import zip_longest
 from automatch.generalise import Rule, Template, candidates
 from automatch.merge import merged
 from automatch.pattern import Hole, Pattern, Piece, rewriter
-from automatch.tables import tabled
+from automatch.tables import Mark, tabled
 
-__all__ = ["Rule", "fold"]
+__all__ = ["Mark", "Rule", "fold"]
 
 # Numbers as they count: not so long that they are rather a hash.
 _NUMBERS = re.compile(r"(?<![0-9])([0-9]{1,9})(?![0-9])")
@@ -36,15 +36,15 @@ def fold(
     sources: Iterable[str] = (),
     targets: Iterable[str] = (),
     labels: Sequence[Hashable] | None = None,
-    marks: Sequence[Hashable] | None = None,
+    marks: Sequence[Mark | None] | None = None,
 ) -> tuple[Rule, ...]:
     """The rules that say the same as the pairs; each pair is a member of exactly one, largest rule first.
 
     pairs: `(source name, target name)`.
     sources, targets: all names of each side; those of the pairs may be left out.
     labels: one a pair; pairs of different labels share no rule.
-    marks: one a pair; where the rules are more than a screen holds, those with the same label and marks are
-        put together as tables, but for pairs marked None. Left out, all marks are the same.
+    marks: one a pair; where the rules of one label and mark are more than it allows, they are put together as
+        tables, but for pairs marked None. Left out, there is one mark, which allows what a screen holds.
     """
     labels = labels if labels is not None else [None] * len(pairs)
     names = _Names(pairs, sources, targets)
@@ -52,8 +52,8 @@ def fold(
         template for shape, members in _classes(pairs, labels) for template in _exact(shape, members, names)
     ]
     rules = merged(_cover(templates, labels, names), labels, names.rewritten)
-    given = marks or [""] * len(pairs)
-    kinds = [None if mark is None else (label, mark) for label, mark in zip(labels, given, strict=True)]
+    given = marks or [Mark("")] * len(pairs)
+    kinds = [mark and Mark((label, mark.word), mark.most) for label, mark in zip(labels, given, strict=True)]
     rules = tabled(rules, pairs, kinds, names.rewritten)
     return tuple(sorted(rules, key=lambda rule: (-len(rule.members), rule.members)))
 

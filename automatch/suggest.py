@@ -20,12 +20,15 @@ from automatch.match import match
 from automatch.matching import Match, Matching
 from automatch.plan import Alternative, Options, Pair, Plan, RuleRecord, Side, Suggestion, Unmatched, Unused
 from automatch.read import read
-from automatch.rules import fold
+from automatch.rules import Mark, fold
 from automatch.tensor import Listing, Tensor
 from automatch.transform import parse
 from automatch.version import VERSION
 
 __all__ = ["suggest"]
+
+# Rules that one answer decides: more than so many are put together.
+MOST_OF_A_QUESTION = 3
 
 
 def suggest(
@@ -199,6 +202,12 @@ def _label(pair: Pair) -> tuple[str, str]:
     return pair.decision, doubt
 
 
+def _mark(pair: Pair) -> Mark | None:
+    if pair.decision == "accept":
+        return Mark("accepted")
+    return Mark(pair.group, MOST_OF_A_QUESTION) if pair.group else None
+
+
 def _ruled(
     pairs: list[Pair], source: Listing, target: Listing
 ) -> tuple[tuple[RuleRecord, ...], tuple[Pair, ...]]:
@@ -209,7 +218,7 @@ def _ruled(
         [tensor.name for tensor in target.tensors],
         [_label(pair) for pair in pairs],
         # What is accepted is read together, and so is what one answer decides.
-        ["accepted" if pair.decision == "accept" else pair.group or None for pair in pairs],
+        [_mark(pair) for pair in pairs],
     )
 
     def rank(members: tuple[int, ...]) -> tuple[float, float, int, int]:

@@ -14,13 +14,14 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import product
+from typing import NamedTuple
 
 from automatch.generalise import Rule
 from automatch.merge import MANY, Exact, Key, merged
 from automatch.names import shared_start
 from automatch.pattern import Hole, Pattern, Piece
 
-__all__ = ["tabled"]
+__all__ = ["Mark", "tabled"]
 
 # What a terminal shows of the accepted rules.
 SCREEN = 15
@@ -31,39 +32,48 @@ MOST_STEPS = 5
 # So many entries of a table are as hard to read as one more rule.
 ENTRIES = 8
 
+
+class Mark(NamedTuple):
+    """What rules have in common that may be put together, and how many of them are left as they are."""
+
+    word: Hashable
+    most: int = SCREEN
+
+
 Pairs = Sequence[tuple[str, str]]
 Parted = Callable[[str], tuple[str, str]]
 
 
-def tabled(rules: Sequence[Rule], pairs: Pairs, marks: Sequence[Hashable], rewritten: Exact) -> list[Rule]:
-    """The rules; of one mark at most a screen full where tables can do it, and still exact.
+def tabled(rules: Sequence[Rule], pairs: Pairs, marks: Sequence[Mark | None], rewritten: Exact) -> list[Rule]:
+    """The rules; of one mark as few as it says where tables can do it, and still exact.
 
     pairs: `(source name, target name)`; rules hold indices into them.
     marks: one a pair; rules with other marks share no table, those marked None stand in none.
     rewritten: the pairs that a pattern makes over all names, sorted; None where it makes a wrong one.
     """
-    groups: dict[frozenset[Hashable], list[Rule]] = defaultdict(list)
+    groups: dict[frozenset[Mark | None], list[Rule]] = defaultdict(list)
     for rule in rules:
         groups[frozenset(marks[member] for member in rule.members)].append(rule)
     result: list[Rule] = []
     for kind, group in groups.items():
-        wanted = None not in kind and SCREEN < len(group) <= MOST_RULES
-        result += _fewer(group, pairs, rewritten) if wanted else group
+        most = min(mark.most if mark else MOST_RULES for mark in kind)
+        wanted = None not in kind and most < len(group) <= MOST_RULES
+        result += _fewer(group, pairs, rewritten, most) if wanted else group
     return result
 
 
-def _fewer(rules: list[Rule], pairs: Pairs, rewritten: Exact) -> list[Rule]:
-    rules = merged(rules, [None] * len(pairs), rewritten, _gaps, lambda sources, _: len(sources), SCREEN)
-    if len(rules) <= SCREEN:
+def _fewer(rules: list[Rule], pairs: Pairs, rewritten: Exact, most: int) -> list[Rule]:
+    rules = merged(rules, [None] * len(pairs), rewritten, _gaps, lambda sources, _: len(sources), most)
+    if len(rules) <= most:
         return rules
     rules.sort(key=lambda rule: (-len(rule.members), rule.members))
     ways = [rules]
-    for kept, parted in product(range(SCREEN if len(rules) <= MANY else 1), (_parted, _whole)):
+    for kept, parted in product(range(most if len(rules) <= MANY else 1), (_parted, _whole)):
         rest = sorted(member for rule in rules[kept:] for member in rule.members)
         tables = [rule for row in _rows(rest, pairs) for rule in _tables(row, pairs, parted)]
         if all(rewritten(table.pattern) == list(table.members) for table in tables):
             ways.append(rules[:kept] + tables)
-    return min(ways, key=lambda way: (max(len(way), SCREEN), sum(map(_effort, way))))
+    return min(ways, key=lambda way: (max(len(way), most), sum(map(_effort, way))))
 
 
 def _effort(rule: Rule) -> float:

@@ -9,7 +9,7 @@ from functools import cache
 import msgspec
 
 from automatch.plan import Alternative, Options, Pair, Plan, RuleRecord, Side, Unmatched, Unused
-from automatch.rules import fold
+from automatch.rules import Mark, fold
 from automatch.tensor import Listing, Shape, Tensor
 from benchmarks.corpus import LISTINGS, cases
 
@@ -57,7 +57,7 @@ def plan(pairs: Iterable[Pair], unmatched: Iterable[Unmatched] = (), unused: Ite
         [entry.source for entry in unused],
         [entry.target for entry in unmatched],
         [(entry.decision, entry.group) for entry in pairs],
-        ["accepted" if entry.decision == "accept" else entry.group or None for entry in pairs],
+        [Mark("accepted") if entry.decision == "accept" else None for entry in pairs],
     )
     records = []
     for number, rule in enumerate(rules, start=1):

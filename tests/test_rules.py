@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from automatch.generalise import Rule
 from automatch.pattern import Hole, Pattern
-from automatch.rules import fold
+from automatch.rules import Mark, fold
 from plan_cases import LISTINGS, truth
 
 CASES = sorted(path.name.removesuffix(".json.gz") for path in LISTINGS.glob("*.json.gz"))
@@ -246,12 +246,20 @@ def test_a_source_of_two_targets_stands_in_two_tables() -> None:
 
 def test_what_is_decided_one_by_one_stands_in_no_table() -> None:
     pairs = numbered(20)
-    marks = [None if i < 20 else "accepted" for i in range(40)]
+    marks = [None if i < 20 else Mark("accepted") for i in range(40)]
     rules = fold(pairs, marks=marks)
     check(rules, pairs, set(), set())
     asked = [rule for rule in rules if min(rule.members) < 20]
     assert len(asked) == 10
     assert all(len(rule.members) == 2 for rule in asked)
+
+
+def test_a_mark_says_how_many_rules_are_left_as_they_are() -> None:
+    pairs = numbered(10)
+    assert len(fold(pairs)) > 1
+    assert len(fold(pairs, marks=[Mark("one question", 3)] * len(pairs))) == 1
+    halves = [Mark(i < 10, 3) for i in range(len(pairs))]
+    assert all(len({i < 10 for i in rule.members}) == 1 for rule in fold(pairs, marks=halves))
 
 
 def test_words_of_a_table_may_be_empty() -> None:
