@@ -8,10 +8,15 @@ import lzma
 import tarfile
 import zipfile
 
+import keras
+import numpy as np
 import pytest
 
+import automatch
+from automatch.cli import main
 from automatch.errors import UnreadableFile
 from automatch.read import read
+from model_files import NAMES_ONLY, PLAIN, SHAPES, WITH_VALUES, expected, of_keras, roles
 
 
 @pytest.fixture
@@ -47,3 +52,51 @@ def test_a_packed_file_is_to_be_unpacked_first(tmp_path, checkpoint, pack):
     pack(checkpoint, tmp_path / "packed")
     with pytest.raises(UnreadableFile, match="is a packed archive. Unpack it, and give the file"):
         read(tmp_path / "packed")
+
+
+@pytest.mark.parametrize("kind", WITH_VALUES)
+def test_every_format_is_a_source_of_values(tmp_path, kind):
+    model = of_keras(keras)
+    model.set_weights([0 * weight for weight in model.get_weights()])
+    # Half a score: in a model of three layers there is little to go by, which is not what is tested here.
+    automatch.restore_auto(model, WITH_VALUES[kind](tmp_path), min_score=0.5, quiet=True)
+    for weight, wanted in zip(model.get_weights(), expected(kind).values(), strict=True):
+        np.testing.assert_array_equal(weight, wanted)
+
+
+# The words of tf-slim, in a scope of its own.
+SLIM = {
+    "conv/kernel": "net/conv1/weights", "conv/bias": "net/conv1/biases", "norm/gamma": "net/bn/gamma",
+    "norm/beta": "net/bn/beta", "norm/moving_mean": "net/bn/moving_mean",
+    "norm/moving_variance": "net/bn/moving_variance",
+    "head/kernel": "net/logits/weights", "head/bias": "net/logits/biases",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WITH_VALUES | NAMES_ONLY)
+def test_every_format_is_a_target_of_names(tmp_path, kind):
+    make = (WITH_VALUES | NAMES_ONLY)[kind]
+    np.savez(tmp_path / "slim.npz", **{SLIM[role]: value for role, value in PLAIN.items()})
+    target = automatch.inspect(make(tmp_path))
+    wanted = dict(roles(kind, target))
+    assert sorted(wanted.values()) == sorted(SHAPES)
+    plan = automatch.suggest(tmp_path / "slim.npz", target)
+    found = {pair.target: pair.source for pair in plan.pairs}
+    assert found == {name: SLIM[role] for name, role in wanted.items()}
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "safetensors shards", "pickle", "npy", "listing"])
+def test_files_of_two_formats_that_hold_the_same_are_said_to(tmp_path, capsys, kind):
+    first, second = WITH_VALUES["npz"](tmp_path), (WITH_VALUES | NAMES_ONLY)[kind](tmp_path)
+    assert main(["inspect", str(first), str(second)]) == 0
+    assert capsys.readouterr().out.startswith("8 the same, 0 of another shape or dtype, 0 only in ")
+
+
+@pytest.mark.parametrize("kind", ["tf v2", "keras 2 .h5", "keras 3 .keras", "torch training", "flax", "meta"])
+def test_files_of_two_formats_that_differ_are_compared(tmp_path, capsys, kind):
+    np.savez(tmp_path / "slim.npz", **{SLIM[role]: value for role, value in PLAIN.items()})
+    other = (WITH_VALUES | NAMES_ONLY)[kind](tmp_path)
+    assert main(["inspect", str(tmp_path / "slim.npz"), str(other)]) == 3
+    out = capsys.readouterr().out
+    assert "net/conv1/weights" in out
+    assert all(name in out for name, _ in roles(kind, read(other)))
