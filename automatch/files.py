@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
+import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from automatch.errors import UnwritableFile
 
-__all__ = ["locked", "reason", "write_whole"]
+__all__ = ["beside", "locked", "reason", "write_whole"]
 
 # Whoever holds a lock reads and writes one small file.
 SECONDS_TO_WAIT = 30.0
+# What is younger may have been made a moment ago, by somebody who is about to lock it.
+SECONDS_TO_LOCK = 60.0
 
 
 def reason(error: OSError) -> str:
@@ -86,17 +90,61 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> Path:
 
 
 def _replace(place: Path, data: bytes) -> None:
-    temporary = place.with_name(f".{place.name[:100]}.{secrets.token_hex(6)}.tmp")
     # Not tempfile: its files are private to their owner, and a plan is for colleagues.
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        with open(handle, "wb") as file:
+    with beside(place, lambda path: path.touch(exist_ok=False)) as temporary:
+        with open(temporary, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         if place.exists():
             temporary.chmod(stat.S_IMODE(place.stat().st_mode))
         temporary.replace(place)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+
+
+@contextlib.contextmanager
+def beside(place: Path, make: Callable[[Path], None]) -> Iterator[Path]:
+    """A hidden path beside a place, made by `make`, to put together what then replaces the place.
+
+    It is gone in the end; and if the block ends well, so is what killed processes have left of theirs.
+    """
+    name = f".{place.name[:100]}."
+    path = place.with_name(f"{name}{secrets.token_hex(6)}.tmp")
+    try:
+        make(path)
+        with _kept(path):
+            yield path
+        _sweep(place.parent, re.compile(re.escape(name) + "[0-9a-f]{12}[.]tmp"))
+    finally:
+        _remove(path)
+
+
+@contextlib.contextmanager
+def _kept(path: Path) -> Iterator[bool]:
+    """Whether the path is locked until the block ends; the lock ends with its process, however that ends."""
+    with contextlib.ExitStack() as held:
+        locked = False
+        with contextlib.suppress(ImportError, OSError):
+            import fcntl
+
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            held.callback(os.close, handle)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locked = True
+        yield locked
+
+
+def _sweep(folder: Path, left: re.Pattern[str]) -> None:
+    """Removes what has such a name, if it is of some age and nobody keeps it."""
+    with contextlib.suppress(OSError):
+        for path in [entry for entry in folder.iterdir() if left.fullmatch(entry.name)]:
+            if time.time() - path.lstat().st_mtime > SECONDS_TO_LOCK:
+                with _kept(path) as ours:
+                    if ours:
+                        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

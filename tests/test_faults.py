@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
+import os
 import resource
 import shutil
 import subprocess
@@ -108,6 +110,47 @@ def test_several_writers_of_one_plan_do_not_mix(tmp_path: Path) -> None:
         assert place.read_bytes() in whole
     assert [writer.returncode for writer in writers] == [0] * 4
     assert sorted(path.name for path in tmp_path.iterdir()) == [*(path.name for path in paths), "p.json"]
+
+
+def test_what_killed_writers_have_left_goes_with_the_next_that_ends_well(
+    turning: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "new.ckpt"
+    line = [sys.executable, "-c", DYING, str(turning)]
+    subprocess.run([*line, *[str(out)] * 8], check=True, capture_output=True)
+    left = sorted(tmp_path.glob(".new.ckpt.*.tmp"))
+    assert len(left) > 3
+    foreign = [
+        tmp_path / name for name in (".new.ckpt.tmp", ".new.ckpt.0123456789ab.tmp2", ".x.0123456789ab.tmp")
+    ]
+    for path in foreign:
+        path.mkdir()
+    kept, young, *stale = left
+    for path in (kept, *stale, *foreign):
+        os.utime(path, (0, 0))
+    handle = os.open(kept, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    assert automatch("apply", turning, "-o", out, "--force").returncode == 0
+    assert sorted(tmp_path.glob(".*")) == sorted([kept, young, *foreign])
+    os.close(handle)
+    assert automatch("apply", turning, "-o", out, "--force").returncode == 0
+    assert sorted(tmp_path.glob(".*")) == sorted([young, *foreign])
+
+
+def test_a_plan_that_was_killed_while_it_was_saved_leaves_nothing_for_long(tmp_path: Path) -> None:
+    place = plan([pair("a", "b")]).save(tmp_path / "p.json")
+    program = (
+        "import os, signal, sys; from automatch import Plan; plan = Plan.load(sys.argv[1])\n"
+        "sys.addaudithook(lambda event, _: event == 'os.rename' and os.kill(os.getpid(), signal.SIGKILL))\n"
+        "plan.save(sys.argv[1])"
+    )
+    assert subprocess.run([sys.executable, "-c", program, str(place)], check=False).returncode == -9
+    (left,) = tmp_path.glob(".p.json.*.tmp")
+    Plan.load(place).save(place)
+    assert left.exists(), "somebody may be writing it this very moment"
+    os.utime(left, (0, 0))
+    Plan.load(place).save(place)
+    assert [path.name for path in tmp_path.iterdir()] == ["p.json"]
 
 
 def listed(folder: Path) -> dict[str, bytes]:

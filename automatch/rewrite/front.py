@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from automatch.errors import PlanError, RestoreError, UnwritableFile, UsageError
-from automatch.files import reason
+from automatch.files import beside, reason
 from automatch.moves import collect
 from automatch.plan import Pair, Plan, Unmatched
 from automatch.read import read
@@ -166,17 +164,14 @@ def _moved_into_place(place: Path) -> Iterator[Path]:
 
     What stood there is as it was if anything fails.
     """
-    folder = place.parent / f".{place.name[:100]}.{secrets.token_hex(6)}.tmp"
     try:
-        folder.mkdir()
-        yield folder
-        _exchange(place, folder)
+        with beside(place, Path.mkdir) as folder:
+            yield folder
+            _exchange(place, folder)
     except OSError as error:
         raise UnwritableFile(
             f"cannot write '{place}': {reason(error)}. Name another place with -o, or make room there."
         ) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _exchange(place: Path, folder: Path) -> None:
