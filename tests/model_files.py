@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -140,6 +141,13 @@ def _shards(folder: Path) -> Path:
     return folder / "model.safetensors.index.json"
 
 
+def _torch_shards(folder: Path) -> Path:
+    names = dict.fromkeys(sorted(state_dict()), "model-1-of-1.bin")
+    shutil.copy(FOREIGN / "legacy.pt", folder / "model-1-of-1.bin")
+    (folder / "model.bin.index.json").write_text(json.dumps({"weight_map": names}))
+    return folder / "model.bin.index.json"
+
+
 def _npz(folder: Path) -> Path:
     np.savez(folder / "model.npz", **PLAIN)
     return folder / "model.npz"
@@ -201,6 +209,7 @@ WITH_VALUES: dict[str, Make] = {
         f"torch {name}": lambda _, name=name: FOREIGN / f"{name}.pt"
         for name in ("training", "legacy", "script")
     },
+    "torch shards": _torch_shards,
     "flax": lambda _: FOREIGN / "variables.msgpack",
     **{
         f"orbax {name}": lambda _, name=name: FOREIGN / f"orbax_{name}"

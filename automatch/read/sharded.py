@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from automatch.errors import UnreadableFile
 from automatch.read import keras_h5, safetensors, torch_pickle
 from automatch.read.files import damage_as_error, first_bytes, read_whole
-from automatch.tensor import Listing, Tensor
+from automatch.tensor import Listing, Order, Tensor
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +40,10 @@ def matches(path: Path, head: bytes) -> bool:
 
 
 def read(path: Path) -> Listing:
-    """The listing of all shards together, sorted by name. Raises UnreadableFile, also for a missing shard."""
+    """The listing of all shards together, sorted by name unless each keeps the model's order.
+
+    Raises UnreadableFile, also for a missing shard.
+    """
     with damage_as_error(path, "index of shards"):
         entries = list(_entries(json.loads(read_whole(path, _LIMIT))[_KEY]))
     shards = {file: _shard(path.parent / file) for file in sorted({file for _, file in entries})}
@@ -64,9 +67,12 @@ def read(path: Path) -> Listing:
     if not shards:
         raise UnreadableFile(f"'{path}' names no shards. Copy it again from where it was made.")
     first = next(iter(shards.values()))
-    ordered = tuple(tensors[name] for name in sorted(tensors))
+    # What each keeps in the model's order, they keep together: they were filled one after the other.
+    order: Order = "creation" if all(s.order == "creation" for s in shards.values()) else "sorted"
+    names = [t.name for s in shards.values() for t in s.tensors] if order == "creation" else sorted(tensors)
+    ordered = tuple(tensors[name] for name in dict.fromkeys(names) if name in tensors)
     notes = tuple(dict.fromkeys(note for shard in shards.values() for note in shard.notes))
-    return replace(first, tensors=ordered, order="sorted", path=str(path), notes=notes, values=values)
+    return replace(first, tensors=ordered, order=order, path=str(path), notes=notes, values=values)
 
 
 def _entries(weight_map: dict[str, Any]) -> Iterator[tuple[str, str]]:
