@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from automatch.errors import PlanConflict, UsageError
 from automatch.export.regexes import literal, ruled
-from automatch.export.templates import ASSIGNMENT_MAP, REGEX, SAVER_BUILDER, VAR_LIST
+from automatch.export.templates import ASSIGNMENT_MAP, LOOK_UP, REGEX, SAVER_BUILDER, VAR_LIST
 from automatch.plan import Pair, Plan
 from automatch.transform import parse
 
@@ -82,6 +82,7 @@ def _filled(template: str, plan: Plan, names: str, **more: str) -> str:
         target=_place(plan.target.path, "a graph"),
         path=literal(plan.source.path or "model.ckpt"),
         names=names,
+        look_up=LOOK_UP,
         **more,
     )
 

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["ASSIGNMENT_MAP", "REGEX", "SAVER_BUILDER", "VAR_LIST"]
+__all__ = ["ASSIGNMENT_MAP", "LOOK_UP", "REGEX", "SAVER_BUILDER", "VAR_LIST"]
+
+# The body of a function that is given a name.
+LOOK_UP = """\
+    if name in NAMES:
+        return NAMES[name]
+    for pattern, replacement in RULES:
+        found = re.fullmatch(pattern, name)
+        if found:
+            return replacement(found) if callable(replacement) else found.expand(replacement)
+    return None"""
 
 VAR_LIST = '''"""Restores {variables} of {target} from {source}."""
 
@@ -68,13 +78,7 @@ CHANGES = {{
 
 
 def name_in_checkpoint(name):
-    if name in NAMES:
-        return NAMES[name]
-    for pattern, replacement in RULES:
-        found = re.fullmatch(pattern, name)
-        if found:
-            return replacement(found) if callable(replacement) else found.expand(replacement)
-    return None
+{look_up}
 
 
 class RenamingBuilder(BaseSaverBuilder):
@@ -126,11 +130,5 @@ NAMES = {{
 
 def renamed(name):
     """The name in the graph; None for a tensor that has no counterpart there."""
-    if name in NAMES:
-        return NAMES[name]
-    for pattern, replacement in RULES:
-        found = re.fullmatch(pattern, name)
-        if found:
-            return replacement(found) if callable(replacement) else found.expand(replacement)
-    return None
+{look_up}
 '''
