@@ -2,6 +2,7 @@
 
 pip install torch==2.13.0 transformers safetensors    python write.py torch
                                                           python write.py efficientnet
+                                                          python write.py recurrent
 pip install flax==0.12.8                              python write.py flax
 """
 
@@ -65,6 +66,21 @@ def write_efficientnet() -> None:
     torch.save(model.state_dict(), HERE / "efficientnet.pt")
 
 
+def write_recurrent() -> None:
+    """The weights of an LSTM and of a GRU, and what they make of three steps, in one file."""
+    import torch
+
+    torch.manual_seed(0)
+    steps = torch.rand(2, 3, 5)
+    layers = {"lstm": torch.nn.LSTM(5, 4, batch_first=True), "gru": torch.nn.GRU(5, 4, batch_first=True)}
+    weights = {
+        f"{kind}.{name}": w for kind, layer in layers.items() for name, w in layer.state_dict().items()
+    }
+    with torch.no_grad():
+        outputs = {f"{kind} output": layer(steps)[0] for kind, layer in layers.items()}
+    np.savez(HERE / "recurrent.npz", input=steps, **outputs, **weights)
+
+
 def _shake(model: object) -> None:
     """Makes every vector random: scales of one and biases of zero would forgive being swapped."""
     import torch
@@ -117,4 +133,4 @@ def _range(leaf: str) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    {"torch": write_torch, "efficientnet": write_efficientnet, "flax": write_flax}[sys.argv[1]]()
+    globals()[f"write_{sys.argv[1]}"]()
