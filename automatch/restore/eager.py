@@ -18,8 +18,10 @@ KEPT = 96 * 2**20
 def restore_eagerly(variables: Mapping[str, Any], moves: Sequence[Move], stage: Stage) -> None:
     """Nothing, after every move has been made.
 
-    Each value is verified before the first variable changes; after that only the machine itself can fail. The
-    old values of models up to 96 MB are put back even then; more would need as much memory as the model.
+    Each value is verified before the first variable changes; after that only the machine itself can fail, for
+    want of memory or by an interrupt. The old values of models up to 96 MB are put back even then. Those of
+    larger ones are not: they would need as much memory as the model. Beside the variables themselves a
+    restore holds one value at a time, twice, and what it has kept of a source that it cannot map.
 
     Raises:
         UnreadableFile: a value is damaged; no variable has changed.

@@ -25,6 +25,7 @@ def restore_auto(
     exclude: Sequence[str] = (),
     pairs: Mapping[str, str] | None = None,
     use_ema: bool = False,
+    values: bool = False,
     slots: bool = True,
     cast: bool = False,
     quiet: bool = False,
@@ -34,7 +35,9 @@ def restore_auto(
     target: a session, Keras model, `tf.Module`, `tf.train.Checkpoint`, or a list or dict of variables.
     source: a checkpoint prefix, or anything else that automatch reads values from.
     exclude: globs over target names to leave alone. pairs: target name -> source name, decided by you.
-    use_ema: take moving averages for the variables that they shadow. slots: restore optimizer slots as well.
+    use_ema: take moving averages for the variables that they shadow.
+    values: read vectors whose names give no role, to tell scales and variances from offsets and means.
+    slots: restore optimizer slots as well.
     cast: convert dtypes where they differ; without it such variables are left, and `why` says so.
     quiet: do not print the one line.
 
@@ -46,7 +49,9 @@ def restore_auto(
     from automatch.suggest import suggest
 
     here, there = read(target), with_values(source)
-    plan = suggest(there, here, min_score=min_score, exclude=exclude, pairs=pairs or {}, use_ema=use_ema)
+    plan = suggest(
+        there, here, min_score=min_score, exclude=exclude, pairs=pairs, use_ema=use_ema, values=values
+    )
     moves = collect(plan, there, here, cast=cast, slots=slots, strict=False)
     return _carried_out(target, Prepared(there, here, moves), plan, quiet=quiet)
 
