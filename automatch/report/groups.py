@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from automatch.plan import Pair, Plan, RuleRecord
@@ -50,7 +50,7 @@ def groups(plan: Plan) -> list[Group]:
     questions.sort(key=lambda group: doubt(plan, group.members))
     rules.sort(key=lambda group: -len(group.members))
     none = _folded("none", [(entry.target, entry.why) for entry in plan.unmatched])
-    unused = _folded("unused", [(entry.source, entry.why) for entry in plan.unused])
+    unused = [_typed(plan, group) for group in _folded("unused", [(e.source, e.why) for e in plan.unused])]
     return questions + rules + none + unused
 
 
@@ -139,6 +139,12 @@ def _folded(kind: Kind, entries: list[tuple[str, str]]) -> list[Group]:
         why = next(iter(whys)) + ("; the others alike" if len(whys) > 1 else "")
         result.append(Group(kind, ((shown(text), ""),), source, target, tuple(members), why))
     return sorted(result, key=lambda group: -len(group.members))
+
+
+def _typed(plan: Plan, group: Group) -> Group:
+    """A line of unused tensors with their type before the reason, where all have one."""
+    types = {plan.unused[i].type for i in group.members}
+    return replace(group, why=f"{types.pop()}  {group.why}".lstrip()) if len(types) == 1 else group
 
 
 def _common_scope(names: list[str]) -> str:

@@ -99,7 +99,7 @@ def _write_rich(lines: Iterable[Line], color: bool | None, out: IO[str]) -> None
 
 
 # Where a name may go on in the next line: after what parts its steps and words.
-_PIECES = re.compile(r"[^/ |.]*[/ |.]+|[^/ |.]+")
+_PIECES = re.compile(r"\.?[^/ |.]+(?:[/ |]+|\.)?|[/ |.]+")
 
 
 def _wrapped(spans: Sequence[Span], width: int) -> list[list[Span]]:
@@ -111,8 +111,10 @@ def _wrapped(spans: Sequence[Span], width: int) -> list[list[Span]]:
     for text, style in spans:
         for piece in _PIECES.findall(text):
             if used and used + cell_len(piece.rstrip()) > width:
-                rows.append([])
-                used = 0
+                # A brace that opens stands with what it opens.
+                opened = len(rows[-1]) > 1 and rows[-1][-1][0] == "{"
+                rows.append([rows[-1].pop()] if opened else [])
+                used = int(opened)
             for number, part in enumerate(chop_cells(piece, width)):
                 if number:
                     rows.append([])

@@ -267,8 +267,10 @@ def _not_used(plan: Plan) -> Iterator[Line]:
 
 # What apply writes for whoever reads the target's format.
 _WRITTEN_AS = {
+    "keras-h5": "keras-h5",
     "keras-weights": "keras-h5",
     "npz": "npz",
+    "pickle": "npz",
     "safetensors": "safetensors",
     "torch": "safetensors",
 }
@@ -281,6 +283,10 @@ def _code(plan: Plan) -> str:
         return "json"
     shared = len({pair.source for pair in plan.accepted}) < len(plan.accepted)
     return "saver_builder" if shared or not transforms <= {"identity"} else "var_list"
+
+
+# Columns that a command may take if a terminal of 80 is to show what it does beside it.
+MOST_ALIGNED = 48
 
 
 def next_steps(plan: Plan, path: str | None, *, names_only: bool = False) -> Iterator[Line]:
@@ -311,6 +317,8 @@ def next_steps(plan: Plan, path: str | None, *, names_only: bool = False) -> Ite
     option += " --skip-undecided" if waiting else ""
     commands.append((f"automatch apply {name}{option} -o OUT", f"write {kind} with the target's names"))
     commands.append((f"automatch export {name} --as {_code(plan)}", "or code to paste"))
+    # Where the comments would stand far to the right, each follows its command.
     width = max(len(command) for command, _ in commands)
     for command, text in commands:
-        yield Line("    ", ((shown(f"{command:<{width}}  "), ""), (text, "dim")))
+        padded = f"{command:<{width}}" if width <= MOST_ALIGNED else command
+        yield Line("    ", ((shown(f"{padded}  "), ""), (f"# {text}", "dim")))
