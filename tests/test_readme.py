@@ -21,21 +21,12 @@ from torch_files import floats, whole, write
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DEMO = ROOT / "automatch" / "data" / "demo"
 
 v1 = tf.compat.v1
 
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for file in DEMO.iterdir():
-        shutil.copy(file, tmp_path)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def build_model() -> list[Any]:
@@ -57,7 +48,7 @@ def foreign_models(folder: Path) -> keras.Model:
 
 
 def test_the_examples_of_each_direction_run(folder: Path) -> None:
-    foreign_models(folder)
+    model = foreign_models(folder)
     for file in folder.glob("resnet_cifar10.ckpt.*"):
         shutil.copy(file, file.name.replace("resnet_cifar10", "old_model"))
     shutil.copy("classifier.meta", "new_model.meta")
@@ -67,6 +58,8 @@ def test_the_examples_of_each_direction_run(folder: Path) -> None:
     assert automatch.suggest("renamed.ckpt", "new_model.meta").counts.accepted == 62
     keras_names = automatch.inspect("old_model.h5").by_name
     assert automatch.inspect("from_pytorch.ckpt").by_name.keys() == keras_names.keys()
+    model.load_weights("from_pytorch.h5")
+    np.testing.assert_array_equal(model.layers[-1].get_weights()[0], np.arange(40).reshape(5, 8).T)
     assert automatch.inspect("to_pytorch.safetensors").by_name["head.weight"].shape == (5, 8)
     written, wanted = map(automatch.inspect, ("renamed.weights.h5", "new_model.weights.h5"))
     assert written.fingerprint == wanted.fingerprint
