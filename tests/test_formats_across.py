@@ -16,6 +16,7 @@ import automatch
 from automatch.cli import main
 from automatch.errors import UnreadableFile
 from automatch.read import read
+from automatch.rewrite import apply
 from model_files import NAMES_ONLY, PLAIN, SHAPES, WITH_VALUES, expected, of_keras, roles
 
 
@@ -100,3 +101,28 @@ def test_files_of_two_formats_that_differ_are_compared(tmp_path, capsys, kind):
     out = capsys.readouterr().out
     assert "net/conv1/weights" in out
     assert all(name in out for name, _ in roles(kind, read(other)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "form", "file"),
+    [
+        ("meta", "checkpoint", "new.ckpt"),
+        ("tf object-based", "checkpoint", "new.ckpt"),
+        ("keras 3 .keras", "keras-h5", "new.weights.h5"),
+        ("keras 2 .h5", "keras-h5", "new.h5"),
+        ("safetensors shards", "safetensors", "new.safetensors"),
+        ("torch training", "safetensors", "new.safetensors"),
+        ("flax", "npz", "new.npz"),
+    ],
+)
+def test_weights_are_written_for_whoever_reads_the_targets_format(tmp_path, kind, form, file):
+    np.savez(tmp_path / "slim.npz", **{SLIM[role]: value for role, value in PLAIN.items()})
+    target = automatch.inspect((WITH_VALUES | NAMES_ONLY)[kind](tmp_path))
+    plan = automatch.suggest(tmp_path / "slim.npz", target, min_score=0.5)
+    apply(plan, tmp_path / file, to=form)
+    written = read(tmp_path / file)
+    for name, role in roles(kind, target):
+        value = PLAIN[role]
+        turned = value.transpose({4: (3, 2, 0, 1), 2: (1, 0)}.get(value.ndim, (0,)))
+        wanted = turned if kind.startswith("torch") else value
+        np.testing.assert_array_equal(written.values(name), wanted)
