@@ -33,6 +33,9 @@ _NAMESAKE, _NAMED = 0.15, 0.7
 _STRANGER, _MISFIT = 0.45, 0.4
 _FAR_NAMESAKE = 0.4
 _ROW = 0.5
+# Normalisations, and what stands before something settled in the order of creation, are no heads.
+_NORMS = frozenset({"scale", "offset", "mean", "variance"})
+_PLACED, _CLEAR = 1.0, 3.0
 _WHOLE = 0.995
 _DOUBTED = 0.6
 
@@ -53,9 +56,7 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
     scores = solution.scores
     agree = [float(scores.agreement[p.target, p.source]) for p in solution.pairs]
     alone = [float(scores.words_alone[p.target, p.source]) / _WORDS for p in solution.pairs]
-    usual, usual_alone = _median(agree), _median(alone)
-    # Two models that use each other up have no room for a head that is new.
-    whole = len(solution.pairs) >= _WHOLE * max(len(scores.target), len(scores.source)) - 1
+    strangers = _strangers(solution, agree, alone)
     found = []
     for place, pair in enumerate(solution.pairs):
         longing = solution.longings[place]
@@ -72,12 +73,10 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
             "namesake": -4 * min(namesake, 1.0),
             "support": min(support, 10.0) / 5,
         }
-        stranger = usual_alone - alone[place] > _STRANGER and usual - agree[place] > _MISFIT
         in_row = float(scores.parts["axis"][at]) >= _ROW
-        stranger = stranger and not in_row and not whole
         if namesake > (_FAR_NAMESAKE if in_row else _NAMESAKE) and alone[place] < _NAMED:
             doubt = "what has its name in the source has another shape"
-        elif stranger:
+        elif pair.target in strangers:
             doubt = "names agree elsewhere in this model, but not here"
         elif not transforms[pair.target].sure:
             doubt = "the shape does not show whether the kernel is transposed, and other kernels disagree"
@@ -85,6 +84,33 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
             doubt = ""
         found.append(Standing(features, doubt))
     return found
+
+
+def _strangers(solution: Solution, agree: Sequence[float], alone: Sequence[float]) -> set[int]:
+    """Targets whose names agree much less than names do in this model, and that may be a head.
+
+    agree, alone: how far the names of each pair agree, with what was learned and without.
+    """
+    scores = solution.scores
+    usual, usual_alone = _median(agree), _median(alone)
+    found = {
+        pair.target: pair
+        for pair, here, here_alone in zip(solution.pairs, agree, alone, strict=True)
+        if usual_alone - here_alone > _STRANGER and usual - here > _MISFIT
+    }
+    # Two models that use each other up have no room for a head that is new.
+    if len(solution.pairs) >= _WHOLE * max(len(scores.target), len(scores.source)) - 1:
+        return set()
+    # The last that are known otherwise: no head stands before them.
+    known = [t for t, _ in solution.settled if t not in found] if scores.target.creation else []
+    last = max(known, default=-1)
+    for pair in list(found.values()):
+        at = pair.target, pair.source
+        norm = {scores.target.roles[pair.target], scores.source.roles[pair.source]} <= _NORMS
+        inside = pair.target < last and scores.parts["order"][at] >= _PLACED
+        if scores.parts["axis"][at] >= _ROW or (pair.margin > _CLEAR and (norm or inside)):
+            del found[pair.target]
+    return set(found)
 
 
 def probability(standing: Standing) -> float:

@@ -55,13 +55,16 @@ class Scores:
         }
         self.agreement = self._words.agreement()
         self.words_alone = _WORDS * self.agreement
-        self._update(())
+        self._update((), ())
 
-    def learn(self, settled: Pairs) -> None:
-        """Weigh again with what the settled (target, source) pairs teach."""
+    def learn(self, settled: Pairs, grounded: Pairs) -> None:
+        """Weigh again with what settled (target, source) pairs teach.
+
+        grounded: those among them that speak for their neighbours.
+        """
         self._words.learn(settled)
         self.agreement = self._words.agreement()
-        self._update(settled)
+        self._update(settled, grounded)
 
     def decide(self, fixed: Mapping[int, int], forbidden: Collection[tuple[int, int]]) -> None:
         """Hold a person's word: fixed pairs are the only ones for both variables, forbidden ones are none."""
@@ -78,8 +81,8 @@ class Scores:
         total: Matrix = np.sum([self.parts[part] for part in PARTS], axis=0, dtype=np.float32)
         return total
 
-    def _update(self, settled: Pairs) -> None:
+    def _update(self, settled: Pairs, grounded: Pairs) -> None:
         self.parts["words"] = _WORDS * self.agreement
-        self.parts["neighbours"] = self._neighbours.weights(settled)
+        self.parts["neighbours"] = self._neighbours.weights(grounded)
         self.parts["order"] = self._order.weights(self.agreement, settled)
         self.parts["indices"] = self._indices.weights(settled)

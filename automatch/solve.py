@@ -23,6 +23,7 @@ CONTRADICTING = ("words", "order", "axis")
 _ROUNDS = 6
 _SETTLED = 1.5
 _WORDS_MAY_LONG = 1.0
+_GROUND = 0.25
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,27 @@ def solve(scores: Scores) -> Solution:
         if sure == settled:
             break
         settled = sure
-        scores.learn(settled)
+        scores.learn(settled, _grounded(scores, total, settled))
     return Solution(scores, total, pairs, longings, frozenset(settled), _namesakes(scores, pairs, settled))
+
+
+def _grounded(
+    scores: Scores, total: npt.NDArray[np.float32], settled: list[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """The settled pairs that stand without their neighbours: two must not vouch for each other alone."""
+    alone = total - scores.parts["neighbours"]
+    possible = np.isfinite(total)
+    column = dict(settled)
+    lost: set[int] = set()
+    for rows, columns in scores.blocks:
+        place = {int(c): i for i, c in enumerate(columns)}
+        taken = np.array([place.get(column.get(int(row), -1), -1) for row in rows], np.intp)
+        block = alone[np.ix_(rows, columns)].astype(np.float64)
+        held = np.flatnonzero(taken >= 0)
+        block[held, taken[held]] -= _GROUND
+        gains = longing(block, possible[np.ix_(rows, columns)], taken)
+        lost.update(int(row) for row, gain in zip(rows, gains, strict=True) if gain > 0)
+    return [(t, s) for t, s in settled if t not in lost]
 
 
 def _longings(

@@ -41,11 +41,13 @@ class Dataflow:
     initializer: `zeros`, `ones`, `constant`, `random`, or None where unknown.
     consumers: sorted `Op:input index` of the first real ops that read it, such as `Conv2D:1`.
     depth: topological level of its first forward consumer, larger is nearer to the output; None where unread.
+    place: that consumer's place in the order in which Keras lists the layers of a model; None where unread.
     """
 
     initializer: str | None = None
     consumers: tuple[str, ...] = ()
     depth: int | None = None
+    place: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Which of several transforms a pair means: one decision for all kernels of a model, not one a tensor.
 
 A square kernel fits transposed and as it is. The kernels that leave no choice vote, those with the same words
-first, then all of the same rank; embeddings vote apart, since frameworks agree on them.
+first, then those of the same part of the model, then all of the same rank; embeddings vote apart, since
+frameworks agree on them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ Key = tuple[object, ...]
 
 # One head that is kept in another layout does not bring all square kernels into doubt.
 _MAJORITY = 0.9
+_REAL = ("float", "bfloat", "double", "half", "complex")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ def choose(target: Features, source: Features, pairs: Iterable[tuple[int, int]])
     for t, s in pairs:
         ways = _ways(target, source, t, s)
         if len(ways) == 1 or is_vector(target.tensors[t].shape) or is_vector(source.tensors[s].shape):
-            chosen[t] = Chosen(_cast(ways[0][0], target, source, t, s), True)
+            chosen[t] = Chosen(_cast(ways[0][0], target, source, t, s), not _bare(target, source, t, s))
             if len(ways) == 1 and not _loose(target, source, t, s):
                 for key in _keys(target, source, t, s):
                     votes[key][ways[0][1]] += 1
@@ -56,7 +58,9 @@ def _ways(target: Features, source: Features, t: int, s: int) -> Options:
     wanted, given = target.tensors[t].shape, source.tensors[s].shape
     assert wanted is not None
     assert given is not None
-    return options(given, wanted, source.framework, target.framework)
+    # Tables of integers follow no layer's layout.
+    layout = source.framework if source.tensors[s].dtype.startswith(_REAL) else target.framework
+    return options(given, wanted, layout, target.framework)
 
 
 def _cast(text: str, target: Features, source: Features, t: int, s: int) -> str:
@@ -67,16 +71,28 @@ def _loose(target: Features, source: Features, t: int, s: int) -> bool:
     return is_vector(target.tensors[t].shape) or is_vector(source.tensors[s].shape)
 
 
+def _bare(target: Features, source: Features, t: int, s: int) -> bool:
+    """Whether a square parameter of PyTorch stands in a layer on one side only.
+
+    `Linear` multiplies by its weight transposed, and a parameter of one's own is used as its author likes.
+    """
+    shape = target.tensors[t].shape or ()
+    torch = {convention(side.framework) for side in (target, source)} == {"torch"}
+    square = len(shape) == 2 and shape[0] == shape[1]
+    return torch and square and {target.roles[t], source.roles[s]} == {"kernel", ""}
+
+
 def _embeds(target: Features, source: Features, t: int, s: int) -> bool:
     return "embedding" in (target.roles[t], source.roles[s])
 
 
 def _keys(target: Features, source: Features, t: int, s: int) -> Iterator[Key]:
-    """Who votes on a pair, the closest first: the same last words, then the same rank."""
+    """Who votes on a pair, the closest first: same last words, same outermost scopes, same rank."""
     torch = source if convention(source.framework) == "torch" else target
     shape = torch.tensors[s if torch is source else t].shape or ()
     common = (len(squeezed(shape)) > 2, _embeds(target, source, t, s))
     yield (*common, target.words[t][-1:], source.words[s][-1:])
+    yield (*common, target.names[t].components[0], source.names[s].components[0])
     yield common
 
 

@@ -200,3 +200,41 @@ def test_nothing_is_transposed_between_two_tensorflow_sides() -> None:
     assert found.accepted == {}
     assert found.transforms == {}
     assert set(found.unmatched) == {"b/dense/kernel", "b/out/kernel"}
+
+
+def test_a_stem_may_be_called_anything() -> None:
+    """What stands before all that is known is no new head, and neither is a normalisation."""
+    body = less(residual((3, 3)), ("head",))
+
+    def foreign(part: Part) -> str:
+        return slim(part).replace("model/conv1", "entry")
+
+    extra = tuple(Tensor(f"new{i}/kernel", (5, 5), "float32") for i in range(3))
+    target = listing(body, foreign, order="creation")
+    found = answer(
+        listing(residual((3, 3)), slim, order="creation"), replace(target, tensors=(*target.tensors, *extra))
+    )
+    assert found.accepted == truth(body, foreign, slim)
+
+
+def test_a_table_of_integers_is_never_transposed() -> None:
+    names = ["block/attention/bias_idxs", "block/attention/query/weight", "block/mlp/fc1/weight"]
+    shapes = [((9, 9), "int64"), ((8, 8), "float32"), ((16, 8), "float32")]
+    source = Listing(
+        tuple(Tensor(name.replace("/", "."), *shape) for name, shape in zip(names, shapes, strict=True)),
+        framework="torch",
+        order="creation",
+    )
+    wanted = side("m/block/attention/query/kernel 8 8\nm/block/mlp/fc1/kernel 8 16", order="creation")
+    table = Tensor("m/block/attention/bias_idxs", (9, 9), "int64")
+    found = answer(source, replace(wanted, tensors=(table, *wanted.tensors)))
+    assert found.transforms["m/block/attention/bias_idxs"] == "identity"
+    assert found.transforms["m/block/attention/query/kernel"] == "transpose:1,0"
+
+
+def test_a_square_parameter_outside_any_layer_is_a_question_between_torch_sides() -> None:
+    source = side("text_projection 8 8\ntext.mlp.fc1.weight 16 8", framework="torch", order="creation")
+    target = side("text_projection.weight 8 8\ntext.mlp.fc1.weight 16 8", framework="torch", order="creation")
+    found = answer(source, target)
+    assert "text_projection.weight" in found.undecided
+    assert found.accepted == {"text.mlp.fc1.weight": "text.mlp.fc1.weight"}

@@ -115,3 +115,46 @@ def test_ops_tell_what_names_do_not(checkpoint: str, tmp_path: Path) -> None:
     proposed = {**found.accepted, **found.undecided}
     told = {part: proposed[NAMELESS[part]] for part in ("scale", "offset", "mean", "variance")}
     assert told == {part: TRAINED[part] for part in told}
+
+
+BLOCKS = ("oak", "ash", "elm", "yew")
+BRANCHES = {"wide": (1, 1, 10, 5), "deep/first": (1, 1, 10, 2), "deep/second": (3, 3, 2, 5)}
+
+
+def test_the_layers_of_a_saved_keras_model_go_with_a_graph_by_their_distance_from_the_output(
+    tmp_path: Path,
+) -> None:
+    """Keras numbers layers by depth; the graph creates them branch by branch, and has other names."""
+    keras = pytest.importorskip("tf_keras")
+    net = image = keras.Input((8, 8, 10))
+    order: list[str] = []
+    for block in range(4):
+        layer = {
+            name: keras.layers.Conv2D(shape[-1], shape[0], padding="same") for name, shape in BRANCHES.items()
+        }
+        net = keras.layers.Concatenate()([layer["wide"](net), layer["deep/second"](layer["deep/first"](net))])
+        order += [f"{BLOCKS[block]}/{name}" for name in ("deep/first", "wide", "deep/second")]
+    model = keras.Model(image, net)
+    model.save_weights(str(tmp_path / "model"), save_format="tf")
+
+    with tf.Graph().as_default():
+        flow = tf.placeholder(tf.float32, (None, 8, 8, 10))
+        for block in range(4):
+            made = {}
+            for name, shape in BRANCHES.items():
+                scope = f"{BLOCKS[block]}/{name}"
+                kernel = tf.Variable(tf.random.normal(shape), name=f"{scope}/weights")
+                made[name] = tf.nn.conv2d(made.get("deep/first", flow), kernel, 1, "SAME")
+                made[name] += tf.Variable(tf.zeros(shape[-1]), name=f"{scope}/biases")
+            flow = tf.concat([made["wide"], made["deep/second"]], -1)
+        tf.train.export_meta_graph(str(tmp_path / "graph.meta"))
+
+    found = said(automatch.suggest(str(tmp_path / "model"), str(tmp_path / "graph.meta")))
+    leaf = {"weights": "kernel", "biases": "bias"}
+    pairs = {
+        f"{scope}/{here}": f"layer_with_weights-{place}/{there}/.ATTRIBUTES/VARIABLE_VALUE"
+        for place, scope in enumerate(order)
+        for here, there in leaf.items()
+    }
+    assert {**found.accepted, **found.undecided} == pairs
+    assert len(found.accepted) > 20

@@ -25,6 +25,7 @@ from automatch.describe import Features, Path
 from automatch.evidence.rows import in_rows
 from automatch.evidence.sequences import align, regrets
 from automatch.names import Name
+from automatch.tensor import Dataflow
 from automatch.vocabulary import usual_place
 
 __all__ = ["Order"]
@@ -68,6 +69,11 @@ class _Hypothesis:
     groups_t: list[list[int]]
     groups_s: list[list[int]]
 
+    @property
+    def value(self) -> float:
+        """How well the orders fit; what was created is more than what was sorted."""
+        return self.quality + _CREATION * self.created
+
 
 class Order:
     """The orders of both sides; `found` tells what the last weights rest on."""
@@ -86,9 +92,11 @@ class Order:
         hypotheses = list(self._hypotheses(settled))
         for channel in ("kernels", "vectors"):
             here = [h for h in hypotheses if h.target[0].label[0] == channel]
-            if here:
-                best = max(here, key=lambda h: h.quality + _CREATION * h.created)
-                _weigh(best, agreement, weights)
+            best = max((h.value for h in here), default=0.0)
+            # Orders that fit equally well speak where they say the same.
+            found = [_weigh(h, agreement, weights.shape) for h in here if h.value == best]
+            if found:
+                weights = np.maximum(weights, np.minimum.reduce(found))
         return weights
 
     def _hypotheses(self, settled: Pairs) -> Iterator[_Hypothesis]:
@@ -136,18 +144,18 @@ class Order:
             )
 
 
-def _weigh(found: _Hypothesis, agreement: Matrix, weights: Matrix) -> None:
+def _weigh(found: _Hypothesis, agreement: Matrix, shape: tuple[int, int]) -> Matrix:
+    weights = np.zeros(shape, np.float32)
     first_t = [item.members[0] for item in found.target]
     first_s = [item.members[0] for item in found.source]
     gains = np.where(found.same, 1 + _NAMES * agreement[np.ix_(first_t, first_s)], 0).astype(np.float32)
     scale = _WEIGHT * min(1.0, max(0.0, (found.quality - _FAIR) / (1 - _FAIR)))
-    if not scale:
-        return
-    regret = _shared(_shared(regrets(gains, found.same), found.groups_t).T, found.groups_s).T
-    rows, item_t = _members(found.target)
-    columns, item_s = _members(found.source)
-    block = np.ix_(rows, columns)
-    weights[block] = np.maximum(weights[block], scale * np.maximum(0, 1 - regret)[np.ix_(item_t, item_s)])
+    if scale:
+        regret = _shared(_shared(regrets(gains, found.same), found.groups_t).T, found.groups_s).T
+        rows, item_t = _members(found.target)
+        columns, item_s = _members(found.source)
+        weights[np.ix_(rows, columns)] = (scale * np.maximum(0, 1 - regret))[np.ix_(item_t, item_s)]
+    return weights
 
 
 def _members(items: list[_Item]) -> tuple[list[int], list[int]]:
@@ -224,10 +232,11 @@ def _orders(side: Features, place: dict[int, float]) -> Iterator[tuple[list[int]
     """The orders that a side may be in, each with whether it is that of creation."""
     if side.creation:
         yield list(range(len(side))), True
-    depths = [None if t.dataflow is None else t.dataflow.depth for t in side.tensors]
-    if sum(depth is not None for depth in depths) > _READ * len(side):
-        last = max(depth for depth in depths if depth is not None) + 1
-        yield sorted(range(len(side)), key=lambda i: (last if depths[i] is None else depths[i], i)), True
+    flows = [tensor.dataflow or Dataflow() for tensor in side.tensors]
+    for places in ([flow.depth for flow in flows], [flow.place for flow in flows]):
+        if sum(place is not None for place in places) > _READ * len(side):
+            last = max(place for place in places if place is not None) + 1
+            yield sorted(range(len(side)), key=lambda i: (last if places[i] is None else places[i], i)), True
     yield _by_name(side, place), False
 
 

@@ -89,6 +89,45 @@ class Flow:
             )
         return levels
 
+    @cached_property
+    def places(self) -> list[int]:
+        """For each node of the forward pass its place in the order in which Keras lists a model's layers.
+
+        The farther from the output, the earlier; what is equally far goes as the output's inputs lead to it.
+        Source: `Functional` of Keras, which sorts its layers by depth and then by order of traversal.
+        """
+        met = self._traversed()
+        order = sorted(range(self.cut), key=lambda i: (-self.heights[i], met[i]))
+        places = [0] * self.cut
+        for place, i in enumerate(order):
+            places[i] = place
+        return places
+
+    @cached_property
+    def heights(self) -> list[int]:
+        """For each node of the forward pass the number of real ops on the longest path to an output."""
+        heights = [0] * self.cut
+        for i in reversed(list(_topological(self.graph.sources, self.cut))):
+            above = heights[i] + (0 if is_passage(self.graph.nodes[i]) else 1)
+            for source, _ in self.graph.sources[i]:
+                if 0 <= source < self.cut:
+                    heights[source] = max(heights[source], above)
+        return heights
+
+    def _traversed(self) -> list[int]:
+        """When a walk from the outputs, deepest first, along the inputs as they stand, meets each node."""
+        met = [-1] * self.cut
+        count = 0
+        stack = sorted((i for i in range(self.cut) if not self.heights[i]), key=lambda i: self.levels[i])
+        while stack:
+            i = stack.pop()
+            if met[i] < 0:
+                met[i], count = count, count + 1
+                stack.extend(
+                    source for source, _ in reversed(self.graph.sources[i]) if 0 <= source < self.cut
+                )
+        return met
+
 
 def is_passage(node: Node) -> bool:
     """Whether an op only hands on what it reads."""
@@ -96,7 +135,7 @@ def is_passage(node: Node) -> bool:
 
 
 def describe_flow(flow: Flow, variable: Variable) -> Dataflow:
-    """The initializer, consumers and depth of a variable."""
+    """The initializer, the consumers and the places of a variable."""
     graph = flow.graph
     budget = iter(range(_MAX_EDGES))
     consumers = list(_readers(graph, variable.node, budget))
@@ -105,8 +144,13 @@ def describe_flow(flow: Flow, variable: Variable) -> Dataflow:
         edge for edge in consumers if not _BACKWARD.search(graph.nodes[edge[0]].name)
     ]
     names = {name for edge in forward for name in _consumer_names(graph, edge, _MAX_CALLS, budget)}
-    depths = [flow.levels[i] for i, _ in forward if i < flow.cut]
-    return Dataflow(initial_kind(graph, variable), tuple(sorted(names)), min(depths, default=None))
+    readers = [i for i, _ in forward if i < flow.cut]
+    return Dataflow(
+        initial_kind(graph, variable),
+        tuple(sorted(names)),
+        min((flow.levels[i] for i in readers), default=None),
+        min((flow.places[i] for i in readers), default=None),
+    )
 
 
 def _readers(graph: Graph, start: int, budget: Iterator[int]) -> Iterator[Edge]:

@@ -30,6 +30,7 @@ class _Details(msgspec.Struct, frozen=True, omit_defaults=True):
     initializer: str | None = None
     consumers: tuple[str, ...] = ()
     depth: int | None = None
+    place: int | None = None
 
 
 class _File(msgspec.Struct, frozen=True):
@@ -85,8 +86,8 @@ def _tensor(row: _Row, more: _Details | None) -> Tensor:
     if more is None:
         return Tensor(name, shape, dtype)
     flow = None
-    if more.initializer or more.consumers or more.depth is not None:
-        flow = Dataflow(more.initializer, more.consumers, more.depth)
+    if more.initializer or more.consumers or (more.depth, more.place) != (None, None):
+        flow = Dataflow(more.initializer, more.consumers, more.depth, more.place)
     parts = tuple(Part(*part) for part in more.parts)
     return Tensor(name, shape, dtype, more.trainable, more.slot_of, more.slot, more.full_name, parts, flow)
 
@@ -141,4 +142,5 @@ def _details(tensor: Tensor) -> _Details:
         flow.initializer,
         flow.consumers,
         flow.depth,
+        flow.place,
     )
