@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,9 +59,13 @@ def read(path: Path) -> Listing:
         tensors, places = named(found, "/")
         described = {tensor.name: (tensor.shape or (), tensor.dtype) for tensor in tensors}
 
+    @cache
+    def stored() -> int:
+        return sum(file.stat().st_size for file in directory.rglob("*"))
+
     def values(name: str) -> np.ndarray:
         with damage_as_error(directory, _KIND):
-            return _value(directory, places[name], *described[name])
+            return _value(directory, places[name], *described[name], stored())
 
     ordered = tuple(sorted(tensors, key=lambda tensor: tensor.name))
     notes = () if directory in (path, path / directory.name) else (f"Read from step '{directory}'.",)
@@ -144,12 +149,11 @@ def _tensorstore(directory: Path) -> Any:
     return tensorstore
 
 
-def _value(directory: Path, place: tuple[str, str], shape: Shape, dtype: str) -> np.ndarray:
+def _value(directory: Path, place: tuple[str, str], shape: Shape, dtype: str, stored: int) -> np.ndarray:
     import numpy as np
 
     driver, key = place
     size = math.prod(shape) * numpy_dtype(dtype).itemsize
-    stored = sum(file.stat().st_size for file in directory.rglob("*"))
     if size > max(_UNWRITTEN, _SHRUNK * stored):
         raise ValueError(f"'{key}' claims {size} bytes, and all of it has {stored}")
     store = _store(directory)
