@@ -87,8 +87,9 @@ def test_a_npy_file_of_one_dictionary_is_read_and_one_of_an_array_has_no_names(t
     assert [tensor.name for tensor in listing.tensors] == ["conv1_1/0", "conv1_1/1", "fc8/weights"]
     np.testing.assert_array_equal(listing.values("conv1_1/0"), layers["conv1_1"][0])
     np.save(tmp_path / "one.npy", np.ones(3))
-    with pytest.raises(UnreadableFile, match=r"one array and no names. Put arrays into an \.npz file"):
-        read(tmp_path / "one.npy")
+    for one in (tmp_path / "one.npy", pickled(tmp_path / "one.pkl", np.ones(3))):
+        with pytest.raises(UnreadableFile, match=r"one array and no names. Put arrays into an \.npz file"):
+            read(one)
 
 
 # What Python 2 writes: its strings are bytes.

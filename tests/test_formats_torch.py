@@ -79,6 +79,17 @@ def test_views_of_a_storage_have_the_values_that_they_had_in_the_program():
     assert {listing.by_name[name].dtype for name in ("brain", "eight")} == {"bfloat16", "float8_e5m2"}
 
 
+@pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_arrays_of_numpy_beside_tensors_are_read(tmp_path, packing):
+    arrays = {"mean": np.arange(3.0), "large": np.arange(2000, dtype="f4").reshape(40, 50)}
+    entries = b"".join(pickle.dumps(part, 2)[2:-1] for item in arrays.items() for part in item)
+    tree = b"\x80\x02}(" + pickled({"w": whole("0", 2)})[4:-2] + entries + b"u."
+    listing = read(write(tmp_path / "m.pt", tree, {"0": floats(2)}, packing))
+    assert [tensor.name for tensor in listing.tensors] == ["w", "mean", "large"]
+    for name, value in arrays.items():
+        np.testing.assert_array_equal(listing.values(name), value)
+
+
 def test_names_of_one_tensor_are_noted():
     (note,) = read(FOREIGN / "views.pt").notes
     assert "'embedding' = 'output' = 'parameter'" in note

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from automatch.errors import UnreadableFile
 
-__all__ = ["HEAD", "cannot_open", "damage_as_error", "first_bytes", "open_regular", "read_whole"]
+__all__ = ["HEAD", "bytes_of", "cannot_open", "damage_as_error", "first_bytes", "open_regular", "read_whole"]
 
 HEAD = 64
 """How many first bytes a reader is shown to recognise its format."""
@@ -62,6 +62,13 @@ def first_bytes(path: Path) -> bytes:
         return b""
     with open_regular(path) as file:
         return file.read(HEAD)
+
+
+def bytes_of(path: Path, start: int, length: int) -> bytes:
+    """At most `length` bytes from `start` of a regular file. Raises UnreadableFile."""
+    with open_regular(path) as file:
+        file.seek(start)
+        return file.read(length)
 
 
 def read_whole(path: Path, limit: int) -> bytes:

@@ -3,7 +3,8 @@
 Both of its formats are a pickle in which every tensor is a call of `torch._utils._rebuild_…` with a
 reference to a storage. Since 1.6 the file is a zip archive with one member a storage
 (https://docs.pytorch.org/docs/stable/notes/serialization.html); before, the storages followed the pickles.
-Whole pickled modules and TorchScript are trees of attributes that hold the same tensors.
+Whole pickled modules and TorchScript are trees of attributes that hold the same tensors. Arrays of NumPy
+that were saved beside tensors stand in the pickle itself.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from __future__ import annotations
 import io
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from automatch.read import inert_pickle
 from automatch.read.archives import content, directory, members, part
-from automatch.read.files import HEAD, damage_as_error, open_regular
+from automatch.read.files import HEAD, bytes_of, damage_as_error, open_regular
+from automatch.read.pickled_arrays import Array, Pickled, array_of
 from automatch.read.pickled_tensors import children_of, strided_of
 from automatch.read.strided import Fetch, Strided, laid_out
 from automatch.read.trees import leaves, named, tied
@@ -69,7 +72,7 @@ def _read_archive(path: Path) -> Listing:
     def fetch(key: str, start: int, length: int) -> bytes:
         return part(path, infos[f"{folder}data/{key}"], start, length)
 
-    return _listing(path, tree, fetch, big_endian)
+    return _listing(path, tree, fetch, partial(part, path, infos[pickle]), big_endian)
 
 
 def _read_legacy(path: Path, file: BinaryIO) -> Listing:
@@ -87,40 +90,45 @@ def _read_legacy(path: Path, file: BinaryIO) -> Listing:
         file.seek(count * sizes[key], io.SEEK_CUR)
 
     def fetch(key: str, start: int, length: int) -> bytes:
-        with open_regular(path) as opened:
-            opened.seek(places[key] + start)
-            return opened.read(length)
+        return bytes_of(path, places[key] + start, length)
 
-    return _listing(path, tree, fetch, big_endian)
+    return _listing(path, tree, fetch, partial(bytes_of, path), big_endian)
 
 
-def _leaf(node: Any) -> tuple[Shape, str, Strided] | None:
+def _leaf(node: Any) -> tuple[Shape, str, Strided | Array] | None:
     found = strided_of(node)
-    return None if found is None else (found.shape, found.dtype, found)
+    if found is not None:
+        return found.shape, found.dtype, found
+    array = array_of(node)
+    return None if array is None or array.kind is None else (array.shape, array.kind, array)
 
 
 def _strided(tree: Any) -> list[Strided]:
-    return [leaf.value for leaf in leaves(tree, _leaf, children_of)]
+    found = (leaf.value for leaf in leaves(tree, _leaf, children_of))
+    return [value for value in found if isinstance(value, Strided)]
 
 
-def _listing(path: Path, tree: Any, fetch: Fetch, big_endian: bool) -> Listing:
+def _listing(path: Path, tree: Any, fetch: Fetch, pickled: Pickled, big_endian: bool) -> Listing:
     tensors, found = named(list(leaves(tree, _leaf, children_of)), ".")
     if not tensors:
         raise ValueError("it holds no tensors")
 
     def values(name: str) -> np.ndarray:
         with damage_as_error(path, _KIND):
-            return laid_out(found[name], fetch, big_endian=big_endian)
+            value: Strided | Array = found[name]
+            if isinstance(value, Array):
+                return value.value(pickled)
+            return laid_out(value, fetch, big_endian=big_endian)
 
     return Listing(
         tuple(tensors), "torch", "torch", "creation", str(path), notes=tied(_same(found)), values=values
     )
 
 
-def _same(found: Mapping[str, Strided]) -> list[list[str]]:
+def _same(found: Mapping[str, Strided | Array]) -> list[list[str]]:
     """Names of each array that stands under several."""
     groups: dict[Strided, list[str]] = defaultdict(list)
     for name, array in found.items():
-        if all(array.shape):
+        if isinstance(array, Strided) and all(array.shape):
             groups[array].append(name)
     return list(groups.values())
