@@ -33,6 +33,14 @@ def test_a_full_disk_under_stdout_is_one_line(folder: Path) -> None:
     assert re.fullmatch(r"automatch: error: no space left on device[^\n]*\n", done.stderr)
 
 
+def test_a_full_disk_under_the_output_is_one_line(folder: Path) -> None:
+    done = command("suggest", NAME, NAME, "--quiet", "--force", "-o", "/dev/full")
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"automatch: error: cannot write '/dev/full': no space left on device[^\n]*\n", done.stderr
+    )
+
+
 def test_tracebacks_are_for_debug(folder: Path) -> None:
     assert "Traceback" not in command("inspect", "nowhere").stderr
     assert "Traceback" in command("--debug", "inspect", "nowhere").stderr
