@@ -37,33 +37,31 @@ class _Optimum:
 
     def add(self, start: int) -> None:
         """Give one more row a column."""
-        distance = np.full(len(self._row_of), np.inf)
-        before = np.full(len(self._row_of), _FREE, np.intp)
         ahead = np.arange(len(self._row_of))[::-1].copy()
-        rows, columns, reached = [start], [], 0.0
+        distance = np.full(len(ahead), np.inf)
+        before = np.full(len(ahead), _FREE, np.intp)
+        rows, columns, reached = [start], list[int](), 0.0
         while True:
-            row = rows[-1]
-            through = reached + self._cost[row, ahead] - self._row_price[row] - self._column_price[ahead]
-            nearer = through < distance[ahead]
-            distance[ahead[nearer]], before[ahead[nearer]] = through[nearer], row
-            place, reached = self._nearest(ahead, distance[ahead])
-            columns.append(ahead[place])
-            if self._row_of[columns[-1]] == _FREE:
+            through = reached + self._cost[rows[-1]] - self._row_price[rows[-1]] - self._column_price
+            through[columns] = np.inf
+            before[through < distance] = rows[-1]
+            np.minimum(distance, through, out=distance)
+            left = distance[ahead]
+            place = int(left.argmin())
+            reached = float(left[place])
+            nearest = ahead[left == reached]
+            free = nearest[self._row_of[nearest] == _FREE]
+            if len(free):
                 break
+            columns.append(int(ahead[place]))
             rows.append(int(self._row_of[columns[-1]]))
             ahead[place] = ahead[-1]
             ahead = ahead[:-1]
         self._row_price[start] += reached
-        self._row_price[rows[1:]] += reached - distance[self.column_of[rows[1:]]]
-        self._column_price[columns] -= reached - distance[columns]
-        self._exchange(start, columns[-1], before)
-
-    def _nearest(self, ahead: Places, distance: Array) -> tuple[int, float]:
-        """The place of the nearest column, a free one if there is any among equals, and how far it is."""
-        reached = distance.min()
-        nearest = np.flatnonzero(distance == reached)
-        free = nearest[self._row_of[ahead[nearest]] == _FREE]
-        return int(free[-1] if len(free) else nearest[0]), float(reached)
+        if columns:
+            self._row_price[rows[1:]] += reached - distance[columns]
+            self._column_price[columns] -= reached - distance[columns]
+        self._exchange(start, int(free[-1]), before)
 
     def _exchange(self, start: int, column: int, before: Places) -> None:
         """Take the path back from its end: each row on it takes the column ahead and leaves its own."""

@@ -56,6 +56,15 @@ class Features:
         """Every scope, the variables' own names included; found when first asked for, since it costs most."""
         return _scopes(self.names)
 
+    @cached_property
+    def around(self) -> tuple[tuple[int, ...], ...]:
+        """The scopes around each variable and itself, from the outermost on, as indices into `scopes`."""
+        around: list[list[int]] = [[] for _ in self.names]
+        for place, scope in enumerate(self.scopes):
+            for i in scope.members:
+                around[i].append(place)
+        return tuple(map(tuple, around))
+
 
 def describe(listing: Listing, variables: Sequence[int]) -> Features:
     """The features of some variables of a listing (indices, in listing order)."""

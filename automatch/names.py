@@ -73,6 +73,7 @@ class Name:
         return tuple(atom for atom in self.atoms if isinstance(atom, int))
 
 
+@lru_cache(maxsize=1 << 11)  # every room asks again; what does not fit in is soon taken apart
 def parse(text: str) -> Name:
     """The name taken apart.
 

@@ -212,12 +212,17 @@ def _packed(pieces: Sequence[Piece], order: dict[int, int]) -> tuple[Piece, ...]
     packed: list[Piece] = []
     for piece in pieces:
         if isinstance(piece, Hole):
-            packed.append(replace(piece, number=order[piece.number]))
+            packed.append(_numbered(piece, order[piece.number]))
         elif packed and isinstance(packed[-1], str):
             packed[-1] += piece
         elif piece:
             packed.append(piece)
     return tuple(packed)
+
+
+@lru_cache(maxsize=4096)  # thousands of patterns are tried, of the same few holes
+def _numbered(hole: Hole, number: int) -> Hole:
+    return replace(hole, number=number)
 
 
 def _group(piece: Hole, counted: bool) -> str:

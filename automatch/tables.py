@@ -67,13 +67,23 @@ def _fewer(rules: list[Rule], pairs: Pairs, rewritten: Exact, most: int) -> list
     if len(rules) <= most:
         return rules
     rules.sort(key=lambda rule: (-len(rule.members), rule.members))
-    ways = [rules]
+    ways: list[tuple[list[Rule], list[Rule]]] = [(rules, [])]
     for kept, parted in product(range(most if len(rules) <= MANY else 1), (_parted, _whole)):
         rest = sorted(member for rule in rules[kept:] for member in rule.members)
         tables = [rule for row in _rows(rest, pairs) for rule in _tables(row, pairs, parted)]
-        if all(rewritten(table.pattern) == list(table.members) for table in tables):
-            ways.append(rules[:kept] + tables)
-    return min(ways, key=lambda way: (max(len(way), most), sum(map(_effort, way))))
+        ways.append((rules[:kept], tables))
+    # The best that is exact; to hold a table against all names takes longer than to make ten.
+    ranked = sorted(ways, key=lambda way: _reading(way[0] + way[1], most))
+    return next(
+        before + tables
+        for before, tables in ranked
+        if all(rewritten(table.pattern) == list(table.members) for table in tables)
+    )
+
+
+def _reading(rules: list[Rule], most: int) -> tuple[int, float]:
+    """How long rules take to read: their lines beyond `most` first, then what the lines hold."""
+    return max(len(rules), most), sum(map(_effort, rules))
 
 
 def _effort(rule: Rule) -> float:

@@ -1,4 +1,7 @@
-"""What whole processes cost: CPU seconds (user and system) and peak memory, beside `import tensorflow`."""
+"""What whole processes cost: CPU seconds (user and system) and peak memory, beside `import tensorflow`.
+
+Modules are compiled once and kept, as they are wherever pip has installed them.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +91,7 @@ def _processes(folder: Path) -> Iterator[tuple[str, list[str], Limit]]:
 
 def cost_of(line: list[str], codes: tuple[int, ...] = (0,)) -> Cost:
     """The cost of one run that ends with one of the codes, as the system has counted it for that child."""
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONDONTWRITEBYTECODE": ""}
     with open(os.devnull, "w") as nowhere:
         actions = [(os.POSIX_SPAWN_DUP2, nowhere.fileno(), 1), (os.POSIX_SPAWN_DUP2, nowhere.fileno(), 2)]
         child = os.posix_spawn(line[0], line, environment, file_actions=actions)

@@ -24,7 +24,6 @@ import numpy.typing as npt
 from automatch.describe import Features, Path
 from automatch.evidence.rows import in_rows
 from automatch.evidence.sequences import align, regrets
-from automatch.names import Name
 from automatch.tensor import Dataflow
 from automatch.vocabulary import usual_place
 
@@ -34,6 +33,9 @@ Matrix = npt.NDArray[np.float32]
 Channel = Literal["kernels", "vectors"]
 Label = tuple[Channel, int]
 Pairs = Sequence[tuple[int, int]]
+_Places = tuple[int, ...]
+_Orders = tuple[_Places, bool, _Places, bool]
+"""An order of the target, whether it is that of creation, and the same of the source."""
 
 _WEIGHT = 1.5
 # Of the items that could be aligned, as many as this must be for the orders to count at all; the weight
@@ -81,6 +83,7 @@ class Order:
     def __init__(self, target: Features, source: Features) -> None:
         self._target, self._source = target, source
         self._shared = set(target.sizes) & set(source.sizes)
+        self._compared: dict[_Orders, list[_Hypothesis]] = {}
 
     def weights(self, agreement: Matrix, settled: Pairs) -> Matrix:
         """Weights from 0 to 1.5. `agreement` (0 to 1, of the names) breaks ties between alignments."""
@@ -100,15 +103,26 @@ class Order:
         return weights
 
     def _hypotheses(self, settled: Pairs) -> Iterator[_Hypothesis]:
+        for orders in dict.fromkeys(self._orders(settled)):
+            if orders not in self._compared:
+                self._compared[orders] = list(self._compare(*orders))
+            yield from self._compared[orders]
+
+    def _orders(self, settled: Pairs) -> Iterator[_Orders]:
         for order_t, created_t in self._target_orders(settled):
-            items_t = _items(self._target, order_t, self._shared)
             rank = np.empty(len(self._target))
             rank[order_t] = np.arange(len(order_t))
             place = {s: rank[t] for t, s in settled}
             for order_s, created_s in _orders(self._source, place):
-                items_s = _items(self._source, order_s, self._shared)
-                for channel in ("kernels", "vectors"):
-                    yield from self._hypothesis(channel, items_t, items_s, created_t, created_s)
+                yield tuple(order_t), created_t, tuple(order_s), created_s
+
+    def _compare(
+        self, order_t: _Places, created_t: bool, order_s: _Places, created_s: bool
+    ) -> Iterator[_Hypothesis]:
+        items_t = _items(self._target, order_t, self._shared)
+        items_s = _items(self._source, order_s, self._shared)
+        for channel in ("kernels", "vectors"):
+            yield from self._hypothesis(channel, items_t, items_s, created_t, created_s)
 
     def _target_orders(self, settled: Pairs) -> Iterator[tuple[list[int], bool]]:
         yield from _orders(self._target, {})
@@ -242,28 +256,26 @@ def _orders(side: Features, place: dict[int, float]) -> Iterator[tuple[list[int]
 
 def _by_name(side: Features, place: dict[int, float]) -> list[int]:
     """The variables by their numbers; words by the mean place of what is below them, then by usual place."""
-    means = {}
-    for scope in side.scopes if place else ():
+    means = [0.0] * len(side.scopes)
+    for at, scope in enumerate(side.scopes if place else ()):
         known = [place[i] for i in scope.members if i in place]
-        means[scope.path] = sum(known) / len(known) if known else 1e9
+        means[at] = sum(known) / len(known) if known else 1e9
 
     def key(i: int) -> list[tuple[object, ...]]:
         name = side.names[i]
         return [
-            (1, atom, (), "")
-            if isinstance(atom, int)
-            else (0, means.get(name.atoms[: at + 1], 0), usual, atom)
-            for at, (atom, usual) in enumerate(zip(name.atoms, _usual(name), strict=True))
+            (1, atom, (), "") if isinstance(atom, int) else (0, means[scope], usual, atom)
+            for atom, scope, usual in zip(name.atoms, side.around[i], _usual(name.runs), strict=True)
         ]
 
     return sorted(range(len(side)), key=key)
 
 
 @lru_cache(maxsize=1 << 12)
-def _usual(name: Name) -> list[tuple[float, ...]]:
+def _usual(runs: tuple[Path, ...]) -> list[tuple[float, ...]]:
     """The usual place of each atom: that of the run of words it stands in."""
     places: list[tuple[float, ...]] = []
-    for run in name.runs:
+    for run in runs:
         place = () if isinstance(run[0], int) else usual_place(tuple(str(word) for word in run))
         places.extend([place] * len(run))
     return places

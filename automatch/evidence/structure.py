@@ -15,15 +15,15 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import combinations
+from itertools import chain, combinations
 from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from automatch.describe import Features, Path
 from automatch.evidence.rows import counts
-from automatch.names import Atom
 
 __all__ = ["structure"]
 
@@ -80,7 +80,7 @@ def _marks(side: Features, shared: set[int]) -> tuple[Marks, Axes]:
         for size, vector in zip(side.sizes, side.vectors, strict=True)
     ]
     content: Marks = defaultdict(list)
-    axes: dict[Path, list[tuple[tuple[Atom, ...], Content, Below]]] = defaultdict(list)
+    families: dict[Path, list[_Member]] = defaultdict(list)
     for scope in side.scopes:
         below = tuple([i for i in scope.members if labels[i]])
         if not below:
@@ -89,12 +89,22 @@ def _marks(side: Features, shared: set[int]) -> tuple[Marks, Axes]:
         if not (len(scope.members) == 1 and len(side.names[below[0]].atoms) == len(scope.path)):
             for mark in held.items():
                 content[mark].append(below)
-        for free in _index_choices(scope.path):
-            template = list(scope.path)
-            for place in free:
-                template[place] = "#"
-            axes[tuple(template)].append((tuple([scope.path[place] for place in free]), held, below))
-    return content, _axis_marks(axes.values())
+        places = [place for place, atom in enumerate(scope.path) if isinstance(atom, int)][-_INDICES:]
+        if places:
+            family = list(scope.path)
+            for place in places:
+                family[place] = "#"
+            numbers = tuple([int(scope.path[place]) for place in places])
+            families[tuple(family)].append(_Member(numbers, held, below))
+    return content, _axis_marks(families.values())
+
+
+class _Member(NamedTuple):
+    """A scope among those whose paths differ in numbers only."""
+
+    numbers: tuple[int, ...]
+    content: Content
+    below: Below
 
 
 def _content(labels: list[int], kernels: list[int]) -> Content:
@@ -109,21 +119,28 @@ def _hash(size: int, vector: bool) -> int:
     return int.from_bytes(digest, "big") >> 3
 
 
-def _index_choices(path: Path) -> Iterator[tuple[int, ...]]:
-    places = [place for place, atom in enumerate(path) if isinstance(atom, int)][-_INDICES:]
-    for count in range(1, min(_FREE, len(places)) + 1):
-        yield from combinations(places, count)
-
-
-def _axis_marks(axes: Iterable[list[tuple[tuple[Atom, ...], Content, Below]]]) -> Axes:
+def _axis_marks(families: Iterable[list[_Member]]) -> Axes:
     marks: Axes = defaultdict(list)
-    for members in axes:
-        if len(members) < 2 or not all(map(counts, zip(*[place for place, _, _ in members], strict=True))):
-            continue
-        members.sort(key=itemgetter(0))
-        scopes = tuple([below for _, _, below in members])
-        for grain in ("all", "once", "kernels"):
-            contents = tuple([held.get(grain, 0) for _, held, _ in members])
-            if any(contents):
-                marks[grain, contents].append(scopes)
+    for family in families:
+        family.sort(key=itemgetter(0))
+        for axis in _axes(family):
+            scopes = tuple([scope.below for scope in axis])
+            for grain in ("all", "once", "kernels"):
+                contents = tuple([scope.content.get(grain, 0) for scope in axis])
+                if any(contents):
+                    marks[grain, contents].append(scopes)
     return marks
+
+
+def _axes(family: list[_Member]) -> Iterator[list[_Member]]:
+    """Each way to let some numbers run and hold the others, where those that run count something."""
+    columns = [set(column) for column in zip(*(scope.numbers for scope in family), strict=True)]
+    varying = [place for place, column in enumerate(columns) if len(column) > 1]
+    for free in chain.from_iterable(combinations(varying, count) for count in range(1, _FREE + 1)):
+        held = [place for place in varying if place not in free]
+        axes: dict[tuple[int, ...], list[_Member]] = defaultdict(list)
+        for scope in family:
+            axes[tuple([scope.numbers[place] for place in held])].append(scope)
+        for axis in axes.values():
+            if len(axis) > 1 and all(counts({scope.numbers[place] for scope in axis}) for place in free):
+                yield axis

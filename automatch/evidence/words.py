@@ -6,6 +6,7 @@ either does (Dice coefficient) mean the same here, whatever they mean elsewhere.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -41,10 +42,12 @@ class Words:
 
     def agreement(self) -> Matrix:
         """Share of each pair's words with a counterpart in the other name, 0 to 1, weighted by rarity."""
-        there = np.max(self._alike[:, self._source.places], axis=2)
-        back = np.max(self._alike[self._target.places], axis=1)
-        shared = self._target.weights @ there + back @ self._source.weights.T
-        totals = self._target.weights.sum(1)[:, None] + self._source.weights.sum(1)[None, :]
+        target, source = self._target, self._source
+        there = np.max(self._alike[:, source.places], axis=2)[:, source.bags]
+        back = np.max(self._alike[target.places], axis=1)[target.bags]
+        wanted, given = target.weights[target.bags], source.weights[source.bags]
+        shared = wanted @ there + back @ given.T
+        totals = wanted.sum(1)[:, None] + given.sum(1)[None, :]
         agreed: Matrix = (shared / np.maximum(totals, 1e-3)).astype(np.float32)
         return agreed
 
@@ -52,11 +55,12 @@ class Words:
         """Take the translations from settled (target, source) pairs, in place of what was learned before."""
         seen_t, seen_s = np.zeros(self._target.size), np.zeros(self._source.size)
         together = np.zeros(self._prior.shape)
-        for row, column in pairs:
+        seen = Counter((int(self._target.bags[t]), int(self._source.bags[s])) for t, s in pairs)
+        for (row, column), times in seen.items():
             here, there = self._target.unique[row], self._source.unique[column]
-            seen_t[here] += 1
-            seen_s[there] += 1
-            together[np.ix_(here, there)] += 1
+            seen_t[here] += times
+            seen_s[there] += times
+            together[np.ix_(here, there)] += times
         # One more in the denominator: a single pair is no proof.
         dice = 2 * together / (seen_t[:, None] + seen_s[None, :] + 1)
         elsewhere = (seen_t[:, None] >= _SEEN) & (seen_s[None, :] >= _SEEN) & (together == 0)
@@ -65,22 +69,28 @@ class Words:
 
 
 class _Vocabulary:
-    """The distinct words of one side; the last place stands for "no word"."""
+    """The distinct words of one side, and its distinct bags of words, which many names share.
 
-    def __init__(self, names: Sequence[Sequence[str]]) -> None:
+    bags: the bag of each name. places, unique, weights: of each bag, the places of its words (the last place
+    stands for "no word"), each once, and how rare they are among the names.
+    """
+
+    def __init__(self, names: Sequence[tuple[str, ...]]) -> None:
         self.words = sorted({word for words in names for word in words})
         place = {word: i for i, word in enumerate(self.words)}
         none, self.size = len(self.words), len(self.words) + 1
-        longest = max((len(words) for words in names), default=0) or 1
-        self.places = np.full((len(names), longest), none)
-        self.unique = [np.array(sorted({place[word] for word in words}), dtype=np.intp) for words in names]
+        number: dict[tuple[str, ...], int] = {}
+        self.bags = np.array([number.setdefault(words, len(number)) for words in names], dtype=np.intp)
+        longest = max(map(len, number), default=0) or 1
+        self.places = np.full((len(number), longest), none)
+        for row, words in enumerate(number):
+            self.places[row, : len(words)] = [place[word] for word in words]
+        self.unique = [np.array(sorted({place[word] for word in words}), dtype=np.intp) for words in number]
         counts = np.zeros(self.size)
-        for row, words in enumerate(names):
-            for column, word in enumerate(words):
-                self.places[row, column] = place[word]
-            counts[self.unique[row]] += 1
+        for unique, times in zip(self.unique, np.bincount(self.bags), strict=True):
+            counts[unique] += times
         rarity = np.maximum(np.log((len(names) + 1) / (counts + 0.5)), 0.05)
-        self.weights = np.zeros((len(names), self.size), np.float32)
+        self.weights = np.zeros((len(number), self.size), np.float32)
         for row, unique in enumerate(self.unique):
             self.weights[row, unique] = rarity[unique]
 

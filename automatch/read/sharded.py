@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automatch.errors import UnreadableFile
-from automatch.read import keras_h5, safetensors, torch_pickle
 from automatch.read.files import damage_as_error, first_bytes, read_whole
 from automatch.tensor import Listing, Order, Tensor
 
@@ -93,6 +92,9 @@ def _found(shard: Listing, key: str) -> list[Tensor]:
 
 
 def _shard(path: Path) -> Listing:
+    # Imported here: whoever has another JSON file asks `matches` and no more.
+    from automatch.read import keras_h5, safetensors, torch_pickle
+
     head = first_bytes(path)
     if safetensors.matches(path, head):
         return safetensors.read(path)
