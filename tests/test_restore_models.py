@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -202,3 +203,41 @@ def test_a_lost_data_shard_leaves_eager_variables(tmp_path: Path, kind_of_loss: 
         restore(variables, prefix, plan, quiet=True)
     for variable in variables.values():
         assert np.all(variable.numpy() == 1)
+
+
+@pytest.mark.parametrize("where", ["eager", "mirrored", "finalized"])
+@pytest.mark.parametrize("origin", ["file", "arrays"])
+def test_values_are_the_variables_own_whatever_becomes_of_their_origin(
+    tmp_path: Path, where: str, origin: str
+) -> None:
+    # Tensors of 16 KB lie aligned, where TensorFlow could take the memory as it is.
+    arrays = random_values({f"old/{i}": (64, 64) for i in range(4)})
+    wanted = {name.replace("old", "new"): value.copy() for name, value in arrays.items()}
+    source: Any = checkpoint(tmp_path, arrays) if origin == "file" else arrays
+
+    def spoil() -> None:
+        for value in arrays.values():
+            value[...] = 0
+        if origin == "file":
+            with open(f"{source}.data-00000-of-00001", "r+b") as shard:
+                shard.write(bytes(4 * 64 * 64 * 4))
+
+    strategy = tf.distribute.MirroredStrategy(["cpu:0", "cpu:1"])
+    graph = tf.Graph()
+    if where == "finalized":
+        with graph.as_default(), tf1.variable_scope("", use_resource=True), tf1.Session() as session:
+            built = {name: tf1.get_variable(name, [64, 64]) for name in wanted}
+            graph.finalize()
+            plan = plan_of(read(source), read(session), {name: name.replace("new", "old") for name in wanted})
+            restore(session, source, plan, quiet=True)
+            spoil()
+            found = session.run(built)
+    else:
+        with strategy.scope() if where == "mirrored" else contextlib.nullcontext():
+            variables = {name: tf.Variable(tf.zeros([64, 64])) for name in wanted}
+        plan = plan_of(read(source), read(variables), {name: name.replace("new", "old") for name in wanted})
+        restore(variables, source, plan, quiet=True)
+        spoil()
+        found = {name: variable.numpy() for name, variable in variables.items()}
+    for name, value in wanted.items():
+        np.testing.assert_array_equal(found[name], value)

@@ -67,18 +67,10 @@ def _assign(variable: Any, value: Any) -> None:
 
 def _raw_setter(variable: Any) -> Callable[[Any], None]:
     """A setter past the Python around a resource variable; shape and dtype have been checked."""
-    import numpy as np
     import tensorflow as tf
 
     handle = variable.handle
-
-    def assign(value: Any) -> None:
-        # TensorFlow takes an aligned array as it is for the variable's memory, and a mapped one would bring
-        # its file with it: what it gets is a copy that nothing else holds.
-        own = value if isinstance(value, tf.Tensor) else np.array(value, order="C")
-        tf.raw_ops.AssignVariableOp(resource=handle, value=own)
-
-    return assign
+    return lambda value: tf.raw_ops.AssignVariableOp(resource=handle, value=value)
 
 
 def _inner(variable: Any) -> Any:

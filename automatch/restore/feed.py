@@ -22,7 +22,7 @@ __all__ = ["restore_by_feeding"]
 
 # Each new set of nodes to run costs TensorFlow an optimisation of the whole graph: with 3,000 variables of
 # 400 MB, batches of 8, 32 and 128 MB took 10.4, 4.5 and 3.8 s of CPU; one of everything 4.5 s.
-BATCH = 96 * 2**20
+BATCH = 64 * 2**20
 
 
 def restore_by_feeding(

@@ -47,12 +47,18 @@ class Stage:
                 room -= value.nbytes
 
     def value(self, move: Move) -> np.ndarray:
-        """The value that the target of a move is to have, perhaps a view of the source's own memory."""
+        """The value that the target of a move is to have, in memory that nothing else holds.
+
+        TensorFlow takes an aligned array as it is for a variable's memory; a mapped one would bring its file
+        with it, and one of the caller's whatever the caller does to it later.
+        """
+        import numpy as np
+
         array = self._source(move.source.name)
         shape = move.target.shape
         if shape is None or any(axis < 0 for axis in shape):
             shape = array.shape
-        return move.transform.apply(array, shape, move.target.dtype)
+        return np.array(move.transform.apply(array, shape, move.target.dtype), order="C")
 
     def _source(self, name: str) -> np.ndarray:
         if name in self._kept:
