@@ -71,21 +71,24 @@ def mobilenet_v1(library, x):
 
 
 @pytest.mark.parametrize(
-    ("build", "application", "size"),
+    ("build", "application", "size", "score"),
     [
-        (mobilenet_v1, "MobileNet", 32),
-        (vgg16, "VGG16", 32),
+        (mobilenet_v1, "MobileNet", 32, 0.8),
+        (vgg16, "VGG16", 32, 0.8),
         # The two stride in different units of a block and pad differently: at one pixel it is the same.
-        (resnet_v1_50, "ResNet50", 4),
-        (inception_v3, "InceptionV3", 75),
+        (resnet_v1_50, "ResNet50", 4, 0.8),
+        # Its last two blocks are alike, and a few pairs left to a person: the result shows them to be right.
+        (inception_v3, "InceptionV3", 75, 0.5),
     ],
 )
-def test_a_slim_checkpoint_in_a_keras_application_computes_what_it_did(tmp_path, build, application, size):
+def test_a_slim_checkpoint_in_a_keras_application_computes_what_it_did(
+    tmp_path, build, application, size, score
+):
     expected = saved(tmp_path / "model.ckpt", images(size), build)
     model = getattr(keras.applications, application)(
         weights=None, include_top=False, input_shape=(None, None, 3)
     )
-    restored = automatch.restore_auto(model, tmp_path / "model.ckpt", quiet=True)
+    restored = automatch.restore_auto(model, tmp_path / "model.ckpt", min_score=score, quiet=True)
     # Keras gives the convolutions of ResNet biases besides, which are zero; all else is decided.
     assert all(name.endswith("_conv/bias") for name in restored.unmatched)
     assert not restored.unused
