@@ -48,6 +48,15 @@ def fitting(prefix: str, session: tf1.Session) -> Plan:
     return plan_of(read(prefix), read(session.graph), PAIRS)
 
 
+def refused(
+    session: tf1.Session, prefix: str, plan: Plan | Path, error: type[AutomatchError], words: str
+) -> None:
+    """Restoring gives that error, and has changed nothing."""
+    with pytest.raises(error, match=words):
+        automatch.restore(session, prefix, plan)
+    assert sevens(session)
+
+
 @pytest.mark.parametrize("name", ["pair", "plan"])
 def test_a_checkpoint_replaced_after_planning_is_refused(
     prefix: str, session: tf1.Session, tmp_path: Path, name: str
@@ -55,9 +64,7 @@ def test_a_checkpoint_replaced_after_planning_is_refused(
     plan = fitting(prefix, session)
     wrong = {**VALUES, "old/w": np.ones((4, 3), np.float32)} if name == "pair" else {"other": VALUES["old/b"]}
     checkpoint(tmp_path, wrong)
-    with pytest.raises(PlanIsStale, match=r"old\.ckpt"):
-        automatch.restore(session, prefix, plan)
-    assert sevens(session)
+    refused(session, prefix, plan, PlanIsStale, r"old\.ckpt")
 
 
 def test_a_checkpoint_replaced_between_two_restores_is_read_anew(
@@ -80,9 +87,7 @@ def test_data_of_another_checkpoint_under_an_index_is_refused(
     plan = fitting(prefix, session)
     other = checkpoint(tmp_path, {name: 2 * value for name, value in VALUES.items()}, "other.ckpt")
     shutil.copy(f"{other}.data-00000-of-00001", f"{prefix}.data-00000-of-00001")
-    with pytest.raises(AutomatchError, match="is damaged"):
-        automatch.restore(session, prefix, plan)
-    assert sevens(session)
+    refused(session, prefix, plan, AutomatchError, "is damaged")
 
 
 def test_a_graph_that_has_grown_since_the_last_restore_is_refused(
@@ -92,9 +97,7 @@ def test_a_graph_that_has_grown_since_the_last_restore_is_refused(
     automatch.restore(session, prefix, plan, quiet=True)
     session.run(tf1.global_variables_initializer())
     tf1.get_variable("head/kernel", (5, 6))
-    with pytest.raises(PlanIsStale, match=r"1 that the plan has not seen, 'head/kernel f32\[5,6\]'"):
-        automatch.restore(session, prefix, plan)
-    assert sevens(session)
+    refused(session, prefix, plan, PlanIsStale, r"1 that the plan has not seen, 'head/kernel f32\[5,6\]'")
 
 
 NONSENSE = [
@@ -124,9 +127,9 @@ def test_a_plan_edited_into_nonsense_changes_nothing(
     edited: Plan | Path = msgspec.structs.replace(plan, pairs=pairs)
     if from_file:
         edited = edited.save(tmp_path / "edited.json")  # type: ignore[union-attr]
-    with pytest.raises(PlanConflict if from_file else AutomatchError, match=words if from_file else None):
-        automatch.restore(session, prefix, edited)
-    assert sevens(session)
+    refused(
+        session, prefix, edited, PlanConflict if from_file else AutomatchError, words if from_file else "."
+    )
 
 
 @pytest.mark.parametrize("finalized", [True, False])
