@@ -195,6 +195,7 @@ WITH_VALUES: dict[str, Make] = {
     "frozen graph": _frozen,
     "keras 3 .keras": _keras(keras, "save", "m.keras"),
     "keras 3 .weights.h5": _keras(keras, "save_weights", "m.weights.h5"),
+    "keras 3 .h5": _keras(keras, "save", "m.h5"),
     "keras 3 shards": _keras(keras, "save_weights", "m.weights.json", max_shard_size=6e-7),
     "keras 2 .keras": _keras(tf_keras, "save", "m.keras", save_format="keras"),
     "keras 2 .h5": _keras(tf_keras, "save_weights", "m.h5"),
