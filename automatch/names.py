@@ -14,11 +14,10 @@ Every run of atoms from the start is a scope, so that `conv2_block1_1_bn/gamma` 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-__all__ = ["Atom", "Name", "natural_key", "parse", "shared_start"]
+__all__ = ["Atom", "Name", "natural_key", "parse"]
 
 # `2d` and `1x1` are words about a kernel and no indices; so is the version in `v1`. A single letter after
 # a number (`5b`, `2a`) counts on from it.
@@ -126,14 +125,3 @@ def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
         for part in _NUMBER.split(text)
         if part
     )
-
-
-def shared_start(texts: Collection[str]) -> str:
-    """What all texts begin with.
-
-    >>> shared_start(["conv_1", "conv", "conv_12"])
-    'conv'
-    """
-    first, last = min(texts), max(texts)
-    same = next((place for place, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
-    return first[:same]

@@ -14,13 +14,13 @@ Each of the first five stands for the one in the same place of the other side, c
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from automatch.errors import PlanError
 
-__all__ = ["Hole", "Pattern", "Piece", "rewriter"]
+__all__ = ["Hole", "Pattern", "Piece", "rewriter", "shared_start"]
 
 # No leading zeros: `08` and `8` would be one number and two names.
 _NUMBER = r"(0|[1-9][0-9]{0,8})"
@@ -227,10 +227,41 @@ def _numbered(hole: Hole, number: int) -> Hole:
 
 def _group(piece: Hole, counted: bool) -> str:
     if piece.options:
-        return "(" + "|".join(_literal(option) for option in piece.options) + ")"
+        return f"({_any_of(piece.options)})"
     if piece.width:
         return f"([0-9]{{{piece.width}}})"
     return _NUMBER if counted else _DEEP if piece.deep else _SHALLOW
+
+
+# Fewer words are tried one by one; and so are those that begin alike more often than regexes can nest.
+_FEW_WORDS = 8
+_DEEPEST = 12
+
+
+def _any_of(words: Sequence[str], depth: int = 0) -> str:
+    """The words as one regular expression: of many, those that begin alike are tried together."""
+    if len(words) <= _FEW_WORDS or depth == _DEEPEST:
+        return "|".join(map(_literal, words))
+    first: dict[str, list[str]] = {}
+    for word in words:
+        first.setdefault(word[:1], []).append(word)
+    parts = []
+    for group in first.values():
+        head = shared_start(group)
+        rest = _any_of([word[len(head) :] for word in group], depth + 1)
+        parts.append(f"{_literal(head)}(?:{rest})")
+    return "|".join(parts)
+
+
+def shared_start(texts: Collection[str]) -> str:
+    """What all texts begin with.
+
+    >>> shared_start(["conv_1", "conv", "conv_12"])
+    'conv'
+    """
+    first, last = min(texts), max(texts)
+    same = next((place for place, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    return first[:same]
 
 
 def _repeats(options: tuple[str, ...]) -> bool:

@@ -18,15 +18,15 @@ from typing import NamedTuple
 
 from automatch.generalise import Rule
 from automatch.merge import MANY, Exact, Key, merged
-from automatch.names import shared_start
-from automatch.pattern import Hole, Pattern, Piece
+from automatch.pattern import Hole, Pattern, Piece, shared_start
 
 __all__ = ["Mark", "tabled"]
 
 # What a terminal shows of the accepted rules.
 SCREEN = 15
-# Holding so many words of one table against all names takes seconds.
+# More rules, or so many rules times so many pairs, take seconds to be put together.
 MOST_RULES = 2000
+MOST_COMPARED = 20_000_000
 # Longer runs of steps are not tried: their number grows with the fourth power.
 MOST_STEPS = 5
 # So many entries of a table are as hard to read as one more rule.
@@ -57,7 +57,8 @@ def tabled(rules: Sequence[Rule], pairs: Pairs, marks: Sequence[Mark | None], re
     result: list[Rule] = []
     for kind, group in groups.items():
         most = min(mark.most if mark else MOST_RULES for mark in kind)
-        wanted = None not in kind and most < len(group) <= MOST_RULES
+        possible = len(group) <= MOST_RULES and len(group) * len(pairs) <= MOST_COMPARED
+        wanted = None not in kind and possible and most < len(group)
         result += _fewer(group, pairs, rewritten, most) if wanted else group
     return result
 

@@ -262,6 +262,15 @@ def test_a_mark_says_how_many_rules_are_left_as_they_are() -> None:
     assert all(len({i < 10 for i in rule.members}) == 1 for rule in fold(pairs, marks=halves))
 
 
+@pytest.mark.parametrize("count", [9, 300])
+def test_a_choice_of_many_words_takes_these_words_alone(count: int) -> None:
+    words = tuple({f"{'ab' * (i % 40)}{i}" for i in range(count)} | {"", "a|b", "a" * 50})
+    pattern = Pattern.of(["x/", Hole(1, options=words), "/y"], [Hole(1, options=words[::-1])])
+    assert [pattern.rewrite(f"x/{word}/y") for word in words] == list(words[::-1])
+    assert [pattern.rewrite(f"x/{word}?/y") for word in words] == [None] * len(words)
+    assert Pattern.parse(*pattern.text()) == pattern
+
+
 def test_words_of_a_table_may_be_empty() -> None:
     pattern = Pattern.parse("a{|/b|/c}/w", "{x/||y/}v")
     assert [pattern.rewrite(name) for name in ("a/w", "a/b/w", "a/c/w")] == ["x/v", "v", "y/v"]

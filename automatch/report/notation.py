@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from automatch.names import shared_start
-from automatch.pattern import Hole, Pattern, Piece
+from automatch.pattern import Hole, Pattern, Piece, shared_start
 from automatch.report.lines import Span, shown
 
 __all__ = ["is_table", "notation", "renamed"]
