@@ -3,7 +3,8 @@
 Each way runs in a process of its own, in turn with the way that it is compared to. The best of its first
 calls counts, and of its repeated ones, each in seconds of CPU and, behind the stroke, of the clock, which
 says less the busier the machine is. Memory is what the process itself had beyond the start (pages of mapped
-files are not its own); nodes are those that the first call added, and all others. The page cache is warm,
+files are not its own): variables of a session have no value before, so that theirs is part of it; those
+outside of a session have. Nodes are those that the first call added, and all others. The page cache is warm,
 the modules are loaded. Ratios, not seconds, are what may be compared between machines.
 
     python -m benchmarks restore [--megabytes 400] [--variables 300 3000] [--rounds 1]
