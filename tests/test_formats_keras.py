@@ -41,6 +41,8 @@ def build(library):
 @pytest.fixture(scope="module")
 def keras3(tmp_path_factory):
     folder = tmp_path_factory.mktemp("keras3")
+    # Names are counted on from those of models before.
+    keras.utils.clear_session()
     model = build(keras)
     model.save(folder / "m.keras")
     model.save_weights(folder / "m.weights.h5")
@@ -51,6 +53,7 @@ def keras3(tmp_path_factory):
 @pytest.fixture(scope="module")
 def keras2(tmp_path_factory):
     folder = tmp_path_factory.mktemp("keras2")
+    tf_keras.backend.clear_session()
     model = build(tf_keras)
     model.save(folder / "m.keras", save_format="keras")
     with pytest.warns(UserWarning, match="legacy"):
