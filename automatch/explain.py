@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
-from typing import TypedDict
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from itertools import takewhile
 
 import numpy as np
 
 from automatch.assign import Assigned
 from automatch.describe import Features
 from automatch.matching import RunnerUp, Standing
+from automatch.names import Atom, natural_key
 from automatch.score import PARTS
 from automatch.solve import Solution
 
-__all__ = ["Doubt", "doubts", "evidence", "runners_up"]
+__all__ = ["SURE", "doubt", "evidence", "questions", "runners_up"]
 
-_SURE = 0.9
+SURE = 0.9
+"""The score from which on a pair has no doubt to tell."""
+
 _MANY = 3
 _CLOSE = 6.0
+_RIVALS, _WORDS_SHOWN = 8, 6
 
 _LABELS = {
     "kind": "shape, dtype and role",
@@ -28,13 +34,6 @@ _LABELS = {
     "order": "order of the variables",
     "indices": "numbers of the name",
 }
-
-
-class Doubt(TypedDict):
-    """What is uncertain: a sentence, and a word that pairs share which one answer decides."""
-
-    doubt: str
-    question: str
 
 
 def evidence(solution: Solution, pair: Assigned, score: float) -> tuple[tuple[str, float], ...]:
@@ -65,14 +64,68 @@ def runners_up(solution: Solution, pair: Assigned, score: float) -> tuple[Runner
     )
 
 
-def doubts(solution: Solution, place: int, standing: Standing, score: float) -> Doubt:
-    """The sentence that says why a pair is not sure, and the question it belongs to."""
-    if score >= _SURE:
-        return {"doubt": "", "question": ""}
-    pair = solution.pairs[place]
+def doubt(solution: Solution, place: int, standing: Standing) -> str:
+    """The sentence that says why a pair is not sure."""
+    return standing.doubt or _sentence(solution, place)
+
+
+def questions(solution: Solution, places: Iterable[int]) -> dict[int, str]:
+    """Place of a pair that is not sure -> the question it belongs to: one answer decides all of a question.
+
+    Pairs whose sources differ from what else they could be in the same words are one question, wherever in
+    the model they stand: `teacher/…` or `student/…`, `query` or `key` in each layer.
+    """
+    nodes = {place: _disputed(solution, solution.pairs[place]) for place in places}
+    leader: dict[_Node, _Node] = {}
+
+    def first(node: _Node) -> _Node:
+        while leader.setdefault(node, node) != node:
+            node = leader[node]
+        return node
+
+    for disputed in nodes.values():
+        for node in disputed[1:]:
+            one, other = sorted((first(disputed[0]), first(node)))
+            leader[other] = one
+    members: dict[_Node, set[str]] = defaultdict(set)
+    for node in list(leader):
+        members[first(node)].add(node[1])
+    return {
+        place: _question(first(disputed[0]), members[first(disputed[0])])
+        if len(disputed) > 1
+        else disputed[0][1]
+        for place, disputed in nodes.items()
+    }
+
+
+_Node = tuple[str, str]
+"""Where names begin to differ, numbers left out, and one of the words that could stand there."""
+
+
+def _question(node: _Node, words: Collection[str]) -> str:
+    shown = sorted(words, key=natural_key)
+    return f"{node[0]}: " + " | ".join(shown if len(shown) <= _WORDS_SHOWN else [*shown[:2], "…", shown[-1]])
+
+
+def _disputed(solution: Solution, pair: Assigned) -> list[_Node]:
+    """The words in which the source of a pair differs from its rivals; the names where it has none."""
     target, source = solution.scores.target, solution.scores.source
-    question = f"{_template(target, pair.target)} <- {_template(source, pair.source)}"
-    return {"doubt": standing.doubt or _sentence(solution, place), "question": question}
+    own = source.names[pair.source].atoms
+    found: dict[_Node, None] = {}
+    for rival in _rivals(solution, pair)[:_RIVALS]:
+        other = source.names[rival].atoms
+        start = _common(own, other)
+        end = _common(own[:start:-1], other[:start:-1])
+        for atoms in (own, other):
+            words = "/".join(map(str, atoms[start : len(atoms) - end]))
+            found[_without_numbers(own[:start]), words] = None
+    return list(found) or [("", f"{_template(target, pair.target)} <- {_template(source, pair.source)}")]
+
+
+def _common(atoms: Sequence[Atom], others: Sequence[Atom]) -> int:
+    """How many atoms are the same from the start on."""
+    same = (a == b for a, b in zip(atoms, others, strict=False))
+    return sum(1 for _ in takewhile(bool, same))
 
 
 def _sentence(solution: Solution, place: int) -> str:
@@ -103,4 +156,8 @@ def _rivals(solution: Solution, pair: Assigned) -> list[int]:
 
 
 def _template(side: Features, variable: int) -> str:
-    return "/".join("#" if isinstance(atom, int) else atom for atom in side.names[variable].atoms)
+    return _without_numbers(side.names[variable].atoms)
+
+
+def _without_numbers(atoms: Sequence[Atom]) -> str:
+    return "/".join("#" if isinstance(atom, int) else atom for atom in atoms)

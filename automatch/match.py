@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+from automatch.assign import Assigned
 from automatch.confidence import probability, standings
 from automatch.describe import Features, describe
-from automatch.explain import doubts, evidence, runners_up
+from automatch.explain import SURE, doubt, evidence, questions, runners_up
 from automatch.follow import copies, followers, numbers
 from automatch.many import many_to_one
-from automatch.matching import Match, Matching
+from automatch.matching import Match, Matching, Standing
 from automatch.names import parse
 from automatch.reasons import unmatched, unused
 from automatch.reduce import Reduction, reduce
@@ -117,11 +118,10 @@ def _solved(
 def _matches(solution: Solution, wanted: Features, given: Features) -> dict[int, Match]:
     chosen = choose(wanted, given, [(pair.target, pair.source) for pair in solution.pairs])
     standing = standings(solution, chosen)
+    scores = [_score(wanted, given, pair, one) for pair, one in zip(solution.pairs, standing, strict=True)]
+    asked = questions(solution, (place for place, score in enumerate(scores) if score < SURE))
     found = {}
-    for place, pair in enumerate(solution.pairs):
-        score = probability(standing[place])
-        if score > 0.9 and wanted.names[pair.target].text == given.names[pair.source].text:
-            score = 1.0
+    for place, (pair, score) in enumerate(zip(solution.pairs, scores, strict=True)):
         others = runners_up(solution, pair, score)
         found[wanted.variables[pair.target]] = Match(
             target=wanted.variables[pair.target],
@@ -131,10 +131,18 @@ def _matches(solution: Solution, wanted: Features, given: Features) -> dict[int,
             margin=score - max((other.score for other in others), default=0.0),
             evidence=evidence(solution, pair, score),
             runners_up=tuple(replace(other, source=given.variables[other.source]) for other in others),
+            doubt=doubt(solution, place, standing[place]) if place in asked else "",
+            question=asked.get(place, ""),
             standing=standing[place],
-            **doubts(solution, place, standing[place], score),
         )
     return found
+
+
+def _score(wanted: Features, given: Features, pair: Assigned, standing: Standing) -> float:
+    """The probability that a pair is right: 1 where it is sure and the names are equal."""
+    score = probability(standing)
+    same = wanted.names[pair.target].text == given.names[pair.source].text
+    return 1.0 if same and score > SURE else score
 
 
 def _satellites(

@@ -24,6 +24,7 @@ _ROUNDS = 6
 _SETTLED = 1.5
 _WORDS_MAY_LONG = 1.0
 _GROUND = 0.25
+_OPEN = 1.0
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,9 @@ def solve(scores: Scores) -> Solution:
             break
         settled = sure
         scores.learn(settled, _grounded(scores, total, settled))
+    if any(pair.margin < _OPEN for pair in pairs):
+        pairs = tuple(assign(total + scores.ties(), scores.blocks))
+        longings = _longings(scores, total, pairs)
     return Solution(scores, total, pairs, longings, frozenset(settled), _namesakes(scores, pairs, settled))
 
 

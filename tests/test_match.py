@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+import automatch
 from automatch.tensor import Listing, Order, Tensor
 from match_models import (
     Model,
@@ -238,3 +239,18 @@ def test_a_square_parameter_outside_any_layer_is_a_question_between_torch_sides(
     found = answer(source, target)
     assert "text_projection.weight" in found.undecided
     assert found.accepted == {"text.mlp.fc1.weight": "text.mlp.fc1.weight"}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_two_equal_towers_are_one_question_with_one_tower_proposed(order: Order) -> None:
+    model = transformer(2)
+    source = twice(model, slim, "student", "teacher", order="sorted")
+    plan = automatch.suggest(source, listing(model, keras, order=order))
+    assert {pair.source.partition("/")[0] for pair in plan.pairs} == {"student"}
+    assert len({pair.group for pair in plan.pairs}) == 1
+    told = answer(
+        source,
+        listing(model, keras, order=order),
+        pairs={"net/pool/kernel": "teacher/model/pooler/dense/weights"},
+    )
+    assert {name.partition("/")[0] for name in told.accepted.values()} == {"teacher"}
