@@ -29,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code of a command line; left out, the arguments are those of the process."""
     # Names and tensors are many and in no cycles: a graph of 38,000 nodes took 0.6 s, and 0.42 s uncollected.
     gc.set_threshold(100_000, 50, 100)
+    # The matrices are small: a second thread of BLAS waits for work as long as the rest takes to do it.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     try:
