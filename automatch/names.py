@@ -26,6 +26,8 @@ _ATOM = re.compile(
 )
 _COMPONENT = re.compile(r"[/.|:]+")
 _SUFFIX = re.compile(r"(/\.ATTRIBUTES/VARIABLE_VALUE|:\d+)$")
+# A checksum or a UUID is one word: that two of them share `3c` or `dad` says nothing.
+_HASH = re.compile(r"(?=.{8})(?=.*(?:[a-f]\d+[a-f]|\d[a-f]+\d))[0-9a-f]+(?:[-_][0-9a-f]+)*$")
 _LETTER = re.compile(r"^[a-f]$")
 _NUMBER = re.compile(r"(\d+)")
 
@@ -101,6 +103,8 @@ def _counted(letter: re.Match[str]) -> str:
 
 @lru_cache(maxsize=1 << 14)
 def _atoms(component: str) -> tuple[Atom, ...]:
+    if _HASH.match(component):
+        return (component,)
     found: list[Atom] = []
     for match in _ATOM.finditer(component):
         text = match.group()

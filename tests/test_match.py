@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -254,3 +255,12 @@ def test_two_equal_towers_are_one_question_with_one_tower_proposed(order: Order)
         pairs={"net/pool/kernel": "teacher/model/pooler/dense/weights"},
     )
     assert {name.partition("/")[0] for name in told.accepted.values()} == {"teacher"}
+
+
+def test_checksums_for_names_decide_nothing() -> None:
+    def hashed(seed: str) -> Listing:
+        names = sorted(hashlib.md5(f"{seed}{i}".encode()).hexdigest()[:12] for i in range(60))
+        return Listing(tuple(Tensor(name, (8, 8), "float32") for name in names))
+
+    assert answer(hashed("here"), hashed("there")).accepted == {}
+    assert len(answer(hashed("here"), hashed("here")).accepted) == 60

@@ -25,6 +25,8 @@ WORDS = st.sampled_from(["conv", "block", "gamma", "attention", "kernel"])
         ("layer_with_weights-4/kernel/.ATTRIBUTES/VARIABLE_VALUE", "layer with weights 4 kernel"),
         ("dense/kernel:0", "dense kernel"),
         ("mixed5b.branch1x1", "mixed 5 1 branch 1x1"),
+        ("cache/3dc307c6d55f/w", "cache 3dc307c6d55f w"),
+        ("550e8400-e29b-41d4-a716-446655440000", "550e8400-e29b-41d4-a716-446655440000"),
     ],
 )
 def test_words_and_numbers_stand_apart(text: str, atoms: str) -> None:
