@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from automatch.names import Atom, Name, parse
+from automatch.names import Atom, Name, parse_all
 from automatch.shapes import is_vector
 from automatch.tensor import Dataflow, Listing, Tensor
 from automatch.vocabulary import concepts, meaning, role_of
@@ -69,7 +69,7 @@ class Features:
 def describe(listing: Listing, variables: Sequence[int]) -> Features:
     """The features of some variables of a listing (indices, in listing order)."""
     tensors = tuple(listing.tensors[i] for i in variables)
-    names = tuple(parse(tensor.full_name or tensor.name) for tensor in tensors)
+    names = tuple(parse_all([tensor.full_name or tensor.name for tensor in tensors]))
     roles = _roles(tensors, names)
     return Features(
         tensors=tensors,

@@ -14,10 +14,11 @@ Every run of atoms from the start is a scope, so that `conv2_block1_1_bn/gamma` 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-__all__ = ["Atom", "Name", "natural_key", "parse"]
+__all__ = ["Atom", "Name", "natural_key", "parse", "parse_all"]
 
 # `2d` and `1x1` are words about a kernel and no indices; so is the version in `v1`. A single letter after
 # a number (`5b`, `2a`) counts on from it.
@@ -82,7 +83,10 @@ def parse(text: str) -> Name:
     ('h', 11, 'attn', 'qkv', 'proj', 'w')
     """
     parts = [part for part in _COMPONENT.split(_SUFFIX.sub("", text)) if part]
-    components = (*map(_scope, parts[:-1]), *parts[-1:])
+    return _name(text, (*map(_scope, parts[:-1]), *parts[-1:]))
+
+
+def _name(text: str, components: tuple[str, ...]) -> Name:
     atoms: list[Atom] = []
     leaf = 0
     for component in components:
@@ -116,6 +120,27 @@ def _atoms(component: str) -> tuple[Atom, ...]:
         else:
             found.append(text.lower())
     return tuple(found)
+
+
+def parse_all(texts: Sequence[str]) -> list[Name]:
+    """The names of one side taken apart; the first of a row that TensorFlow has numbered is number 0.
+
+    Scopes and variables of one name are made unique as `dense`, `dense_1`, `dense_2`.
+
+    >>> [name.numbers for name in parse_all(["a/dense/kernel", "a/dense_1/kernel", "b/dense/kernel"])]
+    [(0,), (1,), ()]
+    """
+    names = [parse(text) for text in texts]
+    seen = {name.components[:end] for name in names for end in range(1, len(name.components) + 1)}
+    return [_with_zeros(name, seen) for name in names]
+
+
+def _with_zeros(name: Name, seen: Collection[tuple[str, ...]]) -> Name:
+    components = tuple(
+        component + "_0" if (*name.components[:place], component + "_1") in seen else component
+        for place, component in enumerate(name.components)
+    )
+    return name if components == name.components else _name(name.text, components)
 
 
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:

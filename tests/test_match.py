@@ -264,3 +264,14 @@ def test_checksums_for_names_decide_nothing() -> None:
 
     assert answer(hashed("here"), hashed("there")).accepted == {}
     assert len(answer(hashed("here"), hashed("here")).accepted) == 60
+
+
+def test_the_first_of_a_numbered_row_has_no_number() -> None:
+    """TensorFlow makes names unique as `dense`, `dense_1`, `dense_2`: the first is number 0."""
+    lines = "{0}{1}/{2}/w 8 8\n{0}{1}/{3}/w 8 8\n{0}{1}/down/w 8 32"
+    numbered = side("\n".join(lines.format("a/block", i, "in_0", "in_1") for i in range(3)))
+    unique = side("\n".join(lines.format("b/layer", i, "dense", "dense_1") for i in range(3)))
+    found = answer(numbered, unique)
+    pairs = (("dense", "in_0"), ("dense_1", "in_1"), ("down", "down"))
+    right = {f"b/layer{i}/{here}/w": f"a/block{i}/{there}/w" for i in range(3) for here, there in pairs}
+    assert found.accepted == right
