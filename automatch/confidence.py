@@ -36,6 +36,7 @@ _ROW = 0.5
 # Normalisations, and what stands before something settled in the order of creation, are no heads.
 _NORMS = frozenset({"scale", "offset", "mean", "variance"})
 _PLACED, _CLEAR = 1.0, 3.0
+_ALL_THERE_IS = 2.0
 _WHOLE = 0.995
 _DOUBTED = 0.6
 
@@ -57,17 +58,19 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
     agree = [float(scores.agreement[p.target, p.source]) for p in solution.pairs]
     alone = [float(scores.words_alone[p.target, p.source]) / _WORDS for p in solution.pairs]
     strangers = _strangers(solution, agree, alone)
+    only = _only(solution)
     found = []
     for place, pair in enumerate(solution.pairs):
         longing = solution.longings[place]
         namesake = solution.namesakes[place] / _WORDS
         at = pair.target, pair.source
+        margin = pair.margin + (_ALL_THERE_IS if pair.target in only else 0.0)
         support = sum(
             float(scores.parts[part][at]) for part in ("content", "axis", "neighbours", "order", "indices")
         )
         features = {
-            "margin": min(pair.margin, 3.0),
-            "lead": min(max(pair.margin - 3.0, 0.0), 6.0),
+            "margin": min(margin, 3.0),
+            "lead": min(max(margin - 3.0, 0.0), 6.0),
             "words": -min(longing["words"], 3.0),
             "order": -min(longing["order"], 2.0),
             "namesake": -4 * min(namesake, 1.0),
@@ -86,6 +89,21 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
     return found
 
 
+def _only(solution: Solution) -> set[int]:
+    """Targets of pairs that are the only ones possible, in two models that use each other up."""
+    if not _used_up(solution):
+        return set()
+    possible = np.isfinite(solution.total)
+    rows, columns = possible.sum(1), possible.sum(0)
+    return {pair.target for pair in solution.pairs if rows[pair.target] == columns[pair.source] == 1}
+
+
+def _used_up(solution: Solution) -> bool:
+    """Whether two models have no room for a head that is new."""
+    longer = max(len(solution.scores.target), len(solution.scores.source))
+    return len(solution.pairs) >= _WHOLE * longer - 1
+
+
 def _strangers(solution: Solution, agree: Sequence[float], alone: Sequence[float]) -> set[int]:
     """Targets whose names agree much less than names do in this model, and that may be a head.
 
@@ -98,8 +116,7 @@ def _strangers(solution: Solution, agree: Sequence[float], alone: Sequence[float
         for pair, here, here_alone in zip(solution.pairs, agree, alone, strict=True)
         if usual_alone - here_alone > _STRANGER and usual - here > _MISFIT
     }
-    # Two models that use each other up have no room for a head that is new.
-    if len(solution.pairs) >= _WHOLE * max(len(scores.target), len(scores.source)) - 1:
+    if _used_up(solution):
         return set()
     # The last that are known otherwise: no head stands before them.
     known = [t for t, _ in solution.settled if t not in found] if scores.target.creation else []
