@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -12,7 +12,7 @@ from automatch.plan import Pair, Plan, RuleRecord
 from automatch.report.lines import Span, shown
 from automatch.report.notation import notation, renamed
 
-__all__ = ["Group", "doubt", "groups", "is_question", "pattern"]
+__all__ = ["Group", "doubt", "groups", "is_question", "pattern", "titled"]
 
 Kind = Literal["ask", "rule", "none", "unused"]
 _Records = Mapping[int | None, RuleRecord]
@@ -91,17 +91,22 @@ def _pairs_group(
     source = pattern(pair.source for pair in pairs)
     target = pattern(pair.target for pair in pairs)
     exact = rule and whole and len(pairs) > 1
-    title = notation(rule.from_, rule.to) if rule and exact else _title(pairs, source, target)
+    title = (
+        notation(rule.from_, rule.to)
+        if rule and exact
+        else titled([(pair.source, pair.target) for pair in pairs])
+    )
     return Group(
         kind, title, source, target, tuple(members), next((pair.why for pair in pairs if pair.why), "")
     )
 
 
-def _title(pairs: list[Pair], source: str, target: str) -> tuple[Span, ...]:
-    """The names of several rules at once; where they share nothing, one pair's for all."""
+def titled(names: Sequence[tuple[str, str]]) -> tuple[Span, ...]:
+    """The (source, target) names of a question as one line; where they share nothing, one pair's for all."""
+    source, target = (pattern(side) for side in zip(*names, strict=True))
     if "**" not in (source, target):
         return renamed(source, target)
-    return (*renamed(pairs[0].source, pairs[0].target), (f"  and {len(pairs) - 1:,} that go with it", "dim"))
+    return (*renamed(*names[0]), (f"  and {len(names) - 1:,} that go with it", "dim"))
 
 
 def _by_key(plan: Plan, members: list[int]) -> list[list[int]]:
@@ -149,15 +154,18 @@ def _typed(plan: Plan, group: Group) -> Group:
 
 def _common_scope(names: list[str]) -> str:
     """What the names share at both ends, with `**` between: `block*/**/Momentum`."""
-    split = [re.split(r"([/.])", _skeleton(name)) for name in names]
+    raw = [re.split(r"([/.])", name) for name in names]
+    split = [[_skeleton(part) for part in parts] for parts in raw]
     shortest = min(len(parts) for parts in split)
     ahead = _shared(split, range(shortest))
     behind = _shared([parts[::-1] for parts in split], range(shortest - ahead))
-    first = split[0]
-    # Names stand at even places, separators at odd ones: cut before a separator, at both ends.
+    # A number that all share stays. The separator before the tail may be that of the head, once more.
+    between = split[0][-behind - 1] if behind % 2 else ""
+    first = [*map(pattern, zip(*(parts[:ahead] for parts in raw), strict=True))]
+    last = [*map(pattern, zip(*(parts[len(parts) - behind :] for parts in raw), strict=True))]
+    # Names stand at even places, separators at odd ones: the head ends with one.
     ahead -= ahead % 2
-    tail = first[len(first) - behind + 1 - behind % 2 :] if behind else []
-    return "".join(first[:ahead]) + "**" + "".join([first[-len(tail) - 1], *tail] if tail else [])
+    return "".join(first[:ahead]) + "**" + between + "".join(last)
 
 
 def _shared(split: list[list[str]], columns: range) -> int:

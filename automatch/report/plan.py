@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from automatch.plan import Decision, Pair, Plan, RuleRecord, Side
 from automatch.report.folding import fold_names
+from automatch.report.groups import pattern
 from automatch.report.lines import Line, Span, line, shown
 from automatch.report.notation import is_table, notation, renamed
+from automatch.report.ways import ways
 
 __all__ = ["next_steps", "report", "summary"]
 
@@ -179,7 +181,7 @@ def _to_decide(plan: Plan, most: int | None, whole: bool) -> Iterator[Line]:
         shown_lines += len(question)
         for group in question:
             yield _row(group, whole=whole)
-        yield from _why(question[0], plan.options.min_score)
+        yield from _why(question, plan.options.min_score)
         if len(question) > 1:
             count = sum(len(group.members) for group in question)
             yield _note(f"one answer to #{question[0].number} decides these {count:,}")
@@ -213,14 +215,31 @@ def _questions(plan: Plan) -> list[list[_Group]]:
     return questions
 
 
-def _why(group: _Group, min_score: float) -> Iterator[Line]:
-    pair = group.doubtful
+def _why(question: Sequence[_Group], min_score: float) -> Iterator[Line]:
+    pair = question[0].doubtful
     yield _note(shown(pair.why) or f"its score is below {min_score:g}, and nothing else speaks against it")
-    if pair.alternatives:
+    members = [member for group in question for member in group.members]
+    if len(members) == 1:
+        others = [(other, _holder(other.taken_by)) for other in pair.alternatives[:1]]
+        yield from (_note(f"or {other.score:.2f}  {shown(other.source)}{holder}") for other, holder in others)
+        return
+    found = ways(members, {member.target: member.source for member in members}, most=1)
+    if found and len(found[0].sources) == len(members):
+        way = found[0]
+        spans = ((shown(way.name), ""),) if way.exchange else renamed(way.name, pattern(way.sources))
+        holders = {other.source: other.taken_by for member in members for other in member.alternatives}
+        holder = next((who for name in way.sources.values() if (who := holders.get(name))), None)
+        holder = None if holder in way.sources else holder
+        text = "".join(text for text, _ in spans)
+        yield _note(f"or {way.score:.2f}  {text} for all {len(members):,}{_holder(holder)}")
+    elif pair.alternatives:
         other = pair.alternatives[0]
-        taken = f", taken by {shown(other.taken_by)}" if other.taken_by else ""
-        what = "" if len(group.members) == 1 else f" for {shown(pair.target)}"
-        yield _note(f"or {other.score:.2f}  {shown(other.source)}{what}{taken}")
+        yield _note(f"or {other.score:.2f}  {shown(other.source)}{_holder(other.taken_by)}")
+        yield _note(f"         for {shown(pair.target)} alone")
+
+
+def _holder(target: str | None) -> str:
+    return f", taken by {shown(target)}" if target else ""
 
 
 def _rejected(plan: Plan, most: int | None, whole: bool) -> Iterator[Line]:

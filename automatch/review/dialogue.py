@@ -12,12 +12,13 @@ from functools import partial
 from typing import TextIO
 
 from automatch.errors import AutomatchError
-from automatch.plan import Decision, Pair, Plan
-from automatch.report.groups import groups, pattern
-from automatch.report.lines import shown
-from automatch.report.notation import renamed
+from automatch.plan import Decision, Pair, Plan, RuleRecord
+from automatch.report.groups import groups, pattern, titled
+from automatch.report.lines import Span, shown
+from automatch.report.notation import notation, renamed
+from automatch.report.ways import Way, ways
 from automatch.review.answers import Answer
-from automatch.review.choices import Way, rivals, swapped, ways
+from automatch.review.choices import rivals, swapped
 from automatch.review.session import Session, summary
 
 __all__ = ["review"]
@@ -58,6 +59,16 @@ def review(
         dialogue.say("\nNothing more was saved.")
     dialogue.say(f"{dialogue.session.path}: {summary(dialogue.session.plan)}")
     return dialogue.session.plan
+
+
+# Of more rules than this, one line has to say enough.
+_RULES = 6
+
+
+def _rule(rule: RuleRecord, pairs: list[Pair]) -> tuple[Span, ...]:
+    if len(pairs) == 1:
+        return renamed(pairs[0].source, pairs[0].target)
+    return (*notation(rule.from_, rule.to), (f"   {len(pairs)}", "dim"))
 
 
 @dataclass(frozen=True)
@@ -177,15 +188,27 @@ class _Dialogue:
         place = f"{self.state.at + 1} of {len(self.state.questions)}"
         figures = f"{worst.score:.2f}, margin {worst.margin:.2f}"
         self.say(f"\n{place}   {count}   {figures}   {self._standing(pairs)}".rstrip())
-        sources = [source for pair in pairs if (source := self.state.now[pair.target])]
-        target = pattern(pair.target for pair in pairs)
-        title = renamed(pattern(sources), target) if sources else ((f"{shown(target)}  <-  nothing", ""),)
-        self.say("  " + "".join(text for text, _ in title))
+        for spans in self._titles(pairs):
+            self.say("  " + "".join(text for text, _ in spans))
         if worst.why:
             width = min(100, shutil.get_terminal_size().columns)
             self.say(textwrap.fill(shown(worst.why), width, initial_indent="  ", subsequent_indent="  "))
         for i, way in enumerate(ways(pairs, self.state.now)):
             self.say(f"  {i + 1}  {way.score:.2f}  {shown(way.name)}{self._whose(way, len(pairs))}")
+
+    def _titles(self, pairs: list[Pair]) -> list[tuple[Span, ...]]:
+        """The rules of the question, where they are few and as proposed; else one line for all."""
+        state = self.state
+        kinds: dict[int | None, list[Pair]] = {}
+        for pair in pairs:
+            kinds.setdefault(pair.rule, []).append(pair)
+        rules = [rule for rule in state.plan.rules if rule.id in kinds]
+        as_proposed = all(state.now[pair.target] == pair.source for pair in pairs)
+        if as_proposed and 1 < len(rules) == len(kinds) <= _RULES:
+            return [_rule(rule, kinds[rule.id]) for rule in rules]
+        names = [(source, pair.target) for pair in pairs if (source := state.now[pair.target])]
+        targets = pattern(pair.target for pair in pairs)
+        return [titled(names) if names else ((f"{shown(targets)}  <-  nothing", ""),)]
 
     def _standing(self, pairs: list[Pair]) -> str:
         """What was decided of these so far; nothing where all are open."""

@@ -144,19 +144,37 @@ class Model {
     const found = new Map();
     for (const i of targets)
       for (const entry of this.alternatives(i)) {
-        const key = change(this.now[i].source || "", entry.source);
-        if (!found.has(key)) found.set(key, { choice: new Map(), sum: 0, names: [] });
+        const [key, back] = change(this.now[i].source || "", entry.source);
+        if (!found.has(key)) found.set(key, { choice: new Map(), sum: 0, name: null, back });
         const way = found.get(key);
         if (way.choice.has(i)) continue;
         way.choice.set(i, entry.source);
         way.sum += entry.score;
-        way.names.push(entry.source);
       }
     // What fits less than half of them is no answer to their question; split, each has its own.
-    return [...found.values()]
+    return this.joined(found)
       .filter((way) => 2 * way.choice.size >= targets.length)
-      .map((way) => ({ choice: way.choice, score: way.sum / way.choice.size, name: alikeNames(way.names) }))
+      .map((way) => ({ choice: way.choice, score: way.sum / way.choice.size, name: way.name || alikeNames([...way.choice.values()]) }))
       .sort((a, b) => b.choice.size - a.choice.size || b.score - a.score).slice(0, 9);
+  }
+
+  /** The ways; two that are each other's return are one, in which they change places. */
+  joined(found) {
+    const out = [], gone = new Set();
+    const gives = (way, back) => {
+      const taken = new Set(back.choice.values());
+      return way.choice.size === taken.size && [...way.choice.keys()].every((i) => taken.has(this.now[i].source));
+    };
+    for (const way of found.values()) {
+      if (gone.has(way)) continue;
+      const back = found.get(way.back);
+      if (back && back !== way && gives(way, back) && gives(back, way)) {
+        gone.add(back);
+        const name = exchange(alikeNames([...way.choice.keys()].map((i) => this.now[i].source)), alikeNames([...way.choice.values()]));
+        out.push({ choice: new Map([...way.choice, ...back.choice]), sum: way.sum + back.sum, name });
+      } else out.push(way);
+    }
+    return out;
   }
 
   /** accepted, undecided, rejected or none: the state of one target. */
@@ -211,20 +229,46 @@ class Model {
   }
 }
 
-/** How one name becomes another: the words that differ, and by how much a number moved. */
+/** How one name becomes another, and back: the words that differ, and by how much a number moved. */
 function change(before, after) {
-  const a = words(before), b = words(after);
+  const a = words(before), b = words(after), [start, end] = shared(a, b);
+  const gone = a.slice(start, a.length - end), come = b.slice(start, b.length - end);
+  const moved = gone.length === 1 && come.length === 1 && /^\d+$/.test(gone[0]) && /^\d+$/.test(come[0]);
+  const under = a.slice(0, start).filter((word) => !/^\d+$/.test(word)).join("");
+  return moved ? [`${under}${come[0] - gone[0]}`, `${under}${gone[0] - come[0]}`] : [`${gone.join("")}>${come.join("")}`, `${come.join("")}>${gone.join("")}`];
+}
+
+/** How many words two names begin with together, and of the rest how many they end with. */
+function shared(a, b) {
   let start = 0, end = 0;
   while (start < a.length && start < b.length && a[start] === b[start]) start++;
   while (end < a.length - start && end < b.length - start && a[a.length - 1 - end] === b[b.length - 1 - end]) end++;
-  const gone = a.slice(start, a.length - end), come = b.slice(start, b.length - end);
-  const moved = gone.length === 1 && come.length === 1 && /^\d+$/.test(gone[0]) && /^\d+$/.test(come[0]);
-  return moved ? `${a.slice(0, start).filter((word) => !/^\d+$/.test(word)).join("")}${come[0] - gone[0]}` : `${gone.join("")}>${come.join("")}`;
+  return [start, end];
 }
 
-/** Names as one, with each word that differs between them written `*`. */
+/** Two names as one, the steps that change places in braces. */
+function exchange(one, other) {
+  const a = scopes(one), b = scopes(other), [start, end] = shared(a, b);
+  const middle = [a, b].map((steps) => steps.slice(start, steps.length - end).join("")).join(" <=> ");
+  return `${a.slice(0, start).join("")}{${middle}}${a.slice(a.length - end).join("")}`;
+}
+
+/** Names as one: each number that differs between them written `*`, and `**` where more differs. */
 function alikeNames(names) {
-  const split = names.map(words);
-  if (split.some((parts) => parts.length !== split[0].length)) return names[0];
-  return split[0].map((word, c) => (split.every((parts) => parts[c] === word) ? word : "*")).join("");
+  const bare = (text) => text.replace(/\d+/g, "*");
+  if (names.every((name) => bare(name) === bare(names[0]))) {
+    const split = names.map((name) => name.match(/\d+|\D+/g) || []);
+    return split[0].map((part, c) => (split.every((parts) => parts[c] === part) ? part : "*")).join("");
+  }
+  const split = names.map(scopes), room = Math.min(...split.map((steps) => steps.length));
+  const alike = (at) => split.every((steps) => bare(steps.at(at)) === bare(split[0].at(at)));
+  let start = 0, end = 0;
+  while (start < room && alike(start)) start++;
+  while (end < room - start && alike(-1 - end)) end++;
+  // Cut beside a separator, never before one half of a path.
+  while (start && !/[/.]/.test(split[0][start - 1])) start--;
+  // The separator before the tail may be that of the head, once more.
+  if (end && !/[/.]/.test(split[0].at(-end))) end += alike(-1 - end) ? 1 : -1;
+  const column = (at) => alikeNames(split.map((steps) => steps.at(at)));
+  return [...Array(start).keys()].map(column).join("") + "**" + [...Array(end).keys()].map((k) => column(k - end)).join("");
 }

@@ -92,7 +92,11 @@ function groupRow(model, ui, item) {
 function titleEl(model, group, room) {
   const changed = group.targets.filter((i) => model.now[i].source !== null && model.now[i].source !== model.first[i].source);
   if (!changed.length) return spansEl(group.title, `${group.source} => ${group.target}`.replace(/^ => | => $/, ""), room);
-  return diffEl(alikeNames(changed.map((i) => model.now[i].source)), group.target, room);
+  const source = alikeNames(changed.map((i) => model.now[i].source));
+  if (source !== "**" && group.target !== "**") return diffEl(source, group.target, room);
+  const [first] = changed;
+  const more = changed.length > 1 ? el("span", { class: "note" }, `  and ${changed.length - 1} that go with it`) : "";
+  return el("span", {}, diffEl(model.now[first].source, model.names[first], room), more);
 }
 
 function oneRow(model, ui, item) {
