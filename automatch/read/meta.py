@@ -90,9 +90,10 @@ def listing_of(meta: MetaGraph, path: str | None) -> Listing:
     variables, left_out = find_variables(meta.graph, meta.collections)
     names = _listed_names(variables)
     tensors = _joined(_tensors(meta.graph, variables, names), variables, names)
-    # What is saved under a variable's name may have been computed, as the mean over replicas is.
+    # A key that several variables take has been computed, as the mean over replicas is.
     known = {tensor.name for tensor in tensors}
-    keys = [key.key for key in find_saver_keys(meta.graph) if key.variable is None and key.key not in known]
+    asked = find_saver_keys(meta.graph)
+    keys = [key.key for key in asked if len(key.variables) != 1 and key.key not in known]
     notes = []
     if left_out:
         notes.append(f"{left_out} local variables (such as metrics) are left out: no Saver restores them.")
