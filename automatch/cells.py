@@ -27,12 +27,16 @@ class Cell:
 
 
 # Keras: keras/src/layers/rnn. PyTorch: the docs of nn.LSTM and nn.GRU. Fused: tf.nn.rnn_cell, its block
-# cells and Haiku, where the GRU keeps its candidate apart and calls the update gate u.
+# cells and Haiku's LSTM; their GRU keeps its candidate apart and calls the update gate u.
 _KERAS = {4: Cell("LSTM", "i, f, c, o"), 3: Cell("GRU", "z, r, h")}
 _TORCH = {4: Cell("LSTM", "i, f, c, o"), 3: Cell("GRU", "r, z, h")}
 _FUSED = {"lstm": Cell("LSTM", "i, c, f, o", 1), "gru": Cell("GRU", "r, z")}
 
 _TORCH_LEAF = re.compile(r"(?:weight|bias)_[ih]h(_l\d+)?(_reverse)?")
+# Flax keeps each gate in a layer of its own (ii, hi, if, hf, …), so that there is no order. Haiku's GRU has
+# the update gate the other way round (1 - z), which no order tells.
+_GATE_ALONE = re.compile(r"[ih][fgionrz]")
+_HAIKU_GRU = frozenset({"w_i", "w_h"})
 _FUSED_LEAVES = frozenset({"kernel", "bias", "biases", "weights", "matrix", "w", "b"})
 
 
@@ -71,7 +75,7 @@ def _fused(scope: tuple[str, ...], leaves: Mapping[str, Tensor]) -> dict[str, Ce
     """One kernel for input and state together, in a scope that says what it is."""
     words = {word for part in scope[-2:] for word in parse(part).words}
     cell = next((cell for word, cell in _FUSED.items() if word in words), None)
-    if cell is None:
+    if cell is None or leaves.keys() & _HAIKU_GRU or _GATE_ALONE.fullmatch(scope[-1]):
         return {}
     return {tensor.name: cell for leaf, tensor in leaves.items() if leaf.lower() in _FUSED_LEAVES}
 

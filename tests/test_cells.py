@@ -76,3 +76,18 @@ def test_the_layers_of_pytorch(kind):
     bias = np.stack(biases) if kind == "gru" else sum(biases)
     found = in_keras(cell_of(weights), kernel.T, recurrent.T, bias, file["input"])
     np.testing.assert_allclose(found, file[f"{kind} output"], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("cell", "leaves"),
+    [
+        # Of Flax, each gate has a layer of its own.
+        ("OptimizedLSTMCell_0", {f"{side}{gate}/kernel": (4, 4) for side in "ih" for gate in "ifgo"}),
+        ("GRUCell_0", {f"{side}{gate}/kernel": (4, 4) for side in "ih" for gate in "rzn"}),
+        # Of Haiku, the update gate is the other way round.
+        ("gru", {"w_i": (5, 12), "w_h": (4, 12), "b": (12,)}),
+    ],
+)
+def test_no_order_is_told_of_cells_that_have_none_or_differ_in_more(cell, leaves):
+    tensors = tuple(Tensor(f"{cell}/{leaf}", shape, "float32") for leaf, shape in leaves.items())
+    assert cells(Listing(tensors)) == {}

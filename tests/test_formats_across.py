@@ -59,8 +59,7 @@ def test_a_packed_file_is_to_be_unpacked_first(tmp_path, checkpoint, pack):
 def test_every_format_is_a_source_of_values(tmp_path, kind):
     model = of_keras(keras)
     model.set_weights([0 * weight for weight in model.get_weights()])
-    # Half a score: in a model of three layers there is little to go by, which is not what is tested here.
-    automatch.restore_auto(model, WITH_VALUES[kind](tmp_path), min_score=0.5, quiet=True)
+    automatch.restore_auto(model, WITH_VALUES[kind](tmp_path), quiet=True)
     for weight, wanted in zip(model.get_weights(), expected(kind).values(), strict=True):
         np.testing.assert_array_equal(weight, wanted)
 
@@ -118,7 +117,9 @@ def test_files_of_two_formats_that_differ_are_compared(tmp_path, capsys, kind):
 def test_weights_are_written_for_whoever_reads_the_targets_format(tmp_path, kind, form, file):
     np.savez(tmp_path / "slim.npz", **{SLIM[role]: value for role, value in PLAIN.items()})
     target = automatch.inspect((WITH_VALUES | NAMES_ONLY)[kind](tmp_path))
-    plan = automatch.suggest(tmp_path / "slim.npz", target, min_score=0.5)
+    # Numbers for names, as PyTorch gives them to a Sequential, leave little to go by in three layers.
+    score = 0.5 if kind == "torch training" else 0.8
+    plan = automatch.suggest(tmp_path / "slim.npz", target, min_score=score)
     apply(plan, tmp_path / file, to=form)
     written = read(tmp_path / file)
     for name, role in roles(kind, target):

@@ -123,6 +123,22 @@ def test_objects_are_left_aside_and_nothing_is_run(tmp_path):
     assert not (tmp_path / "sprung").exists()
 
 
+# {"w": a tensor of two}, as Python pickles it: the storage is bytes that PyTorch would have to load.
+TORCH_INSIDE = (
+    b"\x80\x02}U\x01wctorch._utils\n_rebuild_tensor_v2\n(ctorch.storage\n_load_from_bytes\nU\x04PK\x03\x04\x85R"
+    b"K\x00K\x02\x85K\x01\x85\x89ccollections\nOrderedDict\n)RtRs."
+)
+
+
+def test_tensors_of_pytorch_pickled_without_its_save_are_refused_in_a_line(tmp_path):
+    (tmp_path / "w.pkl").write_bytes(TORCH_INSIDE)
+    with pytest.raises(
+        UnreadableFile, match=r"without running it.*save its weights with .*torch\.save"
+    ) as said:
+        read(tmp_path / "w.pkl")
+    assert "\n" not in str(said.value)
+
+
 @settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 600), st.integers(0, 255)), min_size=1, max_size=6),

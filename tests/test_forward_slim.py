@@ -77,7 +77,8 @@ def mobilenet_v1(library, x):
         (vgg16, "VGG16", 32, 0.8),
         # The two stride in different units of a block and pad differently: at one pixel it is the same.
         (resnet_v1_50, "ResNet50", 4, 0.8),
-        # Its last two blocks are alike, and a few pairs left to a person: the result shows them to be right.
+        # Three batch norms of one width, in blocks that are alike, are left to a person: the result shows
+        # them to be right.
         (inception_v3, "InceptionV3", 75, 0.5),
     ],
 )
