@@ -78,6 +78,14 @@ def test_the_layers_of_pytorch(kind):
     np.testing.assert_allclose(found, file[f"{kind} output"], rtol=1e-4, atol=1e-6)
 
 
+def test_the_lstm_of_haiku():
+    file = np.load(STEPS.with_name("haiku.npz"))
+    kernel, bias = file["lstm/linear/w"], file["lstm/linear/b"]
+    cell = cell_of({"lstm/linear/w": kernel, "lstm/linear/b": bias})
+    found = in_keras(cell, kernel[:5], kernel[5:], bias, np.load(STEPS)["input"])
+    np.testing.assert_allclose(found, file["output"], rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("cell", "leaves"),
     [

@@ -4,6 +4,7 @@ pip install torch==2.13.0 transformers safetensors    python write.py torch
                                                           python write.py efficientnet
                                                           python write.py recurrent
 pip install flax==0.12.8                              python write.py flax
+pip install dm-haiku==0.0.17                           python write.py haiku
 """
 
 from __future__ import annotations
@@ -90,6 +91,23 @@ def _shake(model: object) -> None:
             tensor.uniform_(0.5, 1.5) if name.endswith(("running_var", "weight")) else tensor.uniform_(
                 -0.3, 0.3
             )
+
+
+def write_haiku() -> None:
+    """The weights of an LSTM of Haiku, and what it makes of the steps of the other recurrent layers."""
+    import haiku
+    import jax
+
+    def run(steps: jax.Array) -> jax.Array:
+        cell = haiku.LSTM(4)
+        return haiku.dynamic_unroll(cell, steps, cell.initial_state(len(steps)), time_major=False)[0]
+
+    model = haiku.without_apply_rng(haiku.transform(run))
+    steps = np.load(HERE / "recurrent.npz")["input"]
+    params = model.init(jax.random.PRNGKey(0), steps)
+    params["lstm/linear"]["b"] = np.linspace(-1, 1, 16, dtype="f4")
+    weights = {f"lstm/linear/{leaf}": value for leaf, value in params["lstm/linear"].items()}
+    np.savez(HERE / "haiku.npz", output=model.apply(params, steps), **weights)
 
 
 def write_flax() -> None:
