@@ -117,9 +117,9 @@ def _build(graph: Any, assignments: Sequence[_Assignment]) -> _Program:
         values.update(zip(members, read, strict=True))
     # Where several nodes read, one may fail after another has read: nothing is assigned before all have.
     reads = {value.op.name: value.op for value in values.values()}
-    barrier = [tf.group(*reads.values())] if len(readers) > 1 else []
+    barrier = [tf.group(*reads.values(), name="read")] if len(readers) > 1 else []
     with graph.control_dependencies(barrier):
-        done = [_assign(graph, assignments[index], value) for index, value in values.items()]
+        done = _assigned(graph, [(assignments[index], value) for index, value in values.items()])
     run = tf.group(*done, name="restore")
     return _Program(run.name, prefix.name, tuple(names), tuple(members for _, members in readers))
 
@@ -176,20 +176,49 @@ def _value(assignment: _Assignment, tensor: Any) -> Any:
     return tensor[assignment.place.cut] if assignment.place.cut else tensor
 
 
-def _assign(graph: Any, assignment: _Assignment, value: Any) -> Any:
+def _assigned(graph: Any, pairs: Sequence[tuple[_Assignment, Any]]) -> list[Any]:
+    """The nodes that give each variable its value, all in one import.
+
+    Made one by one, they would go through all of the Python around an operation.
+    """
     import tensorflow as tf
 
-    variable = operation(graph, assignment.place.name)
-    handle = variable.outputs[0]
+    nodes: list[Any] = []
+    inputs: dict[str, Any] = {}
+    for index, (assignment, value) in enumerate(pairs):
+        variable = operation(graph, assignment.place.name)
+        names = f"variable_{index}:0", f"value_{index}:0"
+        inputs.update(zip(names, (variable.outputs[0], _cast(variable, value, assignment)), strict=True))
+        nodes.append(_assign(variable, index, names))
+    wanted = [node.name for node in nodes]
+    description = tf.compat.v1.GraphDef(node=nodes)
+    done: list[Any] = tf.graph_util.import_graph_def(
+        description, input_map=inputs, return_elements=wanted, name="assign"
+    )
+    return done
+
+
+def _assign(variable: Any, index: int, inputs: Sequence[str]) -> Any:
+    """The description of an assignment, on the variable's device."""
+    import tensorflow as tf
+
+    kind, key = ("AssignVariableOp", "dtype") if is_resource(variable) else ("Assign", "T")
+    node = tf.compat.v1.NodeDef(name=f"assign_{index}", op=kind, input=inputs, device=variable.device)
+    node.attr[key].type = _dtype(variable).as_datatype_enum
+    return node
+
+
+def _cast(variable: Any, value: Any, assignment: _Assignment) -> Any:
+    import tensorflow as tf
+
+    if not assignment.transform.cast:
+        return value
     with tf.device(variable.device):
-        if is_resource(variable):
-            dtype = variable.get_attr("dtype")
-            return tf.raw_ops.AssignVariableOp(resource=handle, value=_cast(value, assignment, dtype))
-        dtype = handle.dtype.base_dtype
-        return tf.raw_ops.Assign(ref=handle, value=_cast(value, assignment, dtype), validate_shape=True).op
+        return tf.cast(value, _dtype(variable))
 
 
-def _cast(value: Any, assignment: _Assignment, dtype: Any) -> Any:
+def _dtype(variable: Any) -> Any:
+    """The dtype of a variable's value."""
     import tensorflow as tf
 
-    return tf.cast(value, dtype) if assignment.transform.cast else value
+    return tf.as_dtype(variable.get_attr("dtype")).base_dtype
