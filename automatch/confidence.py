@@ -37,8 +37,11 @@ _ROW = 0.5
 _NORMS = frozenset({"scale", "offset", "mean", "variance"})
 _PLACED, _CLEAR = 1.0, 3.0
 _ALL_THERE_IS = 2.0
+_THROUGHOUT = 1.0
 _WHOLE = 0.995
 _DOUBTED = 0.6
+# What something else comes this close to is never sure, whatever else a fit has seen.
+_NEAR, _BESIDE = 1.0, 0.78
 
 _IN_USE: ContextVar[Calibration | None] = ContextVar("_IN_USE", default=None)
 
@@ -79,6 +82,8 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
         in_row = float(scores.parts["axis"][at]) >= _ROW
         if namesake > (_FAR_NAMESAKE if in_row else _NAMESAKE) and alone[place] < _NAMED:
             doubt = "what has its name in the source has another shape"
+        elif pair.target not in only and pair.margin < _CLEAR and _by_part_of_an_order(solution, *at):
+            doubt = "only the order of the variables speaks for it, and the orders fit in part"
         elif pair.target in strangers:
             doubt = "names agree elsewhere in this model, but not here"
         elif not transforms[pair.target].sure:
@@ -87,6 +92,14 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
             doubt = ""
         found.append(Standing(features, doubt))
     return found
+
+
+def _by_part_of_an_order(solution: Solution, target: int, source: int) -> bool:
+    """Whether a pair rests on an order that does not hold throughout, and on no place among others."""
+    order, *rest = (
+        float(solution.scores.parts[part][target, source]) for part in ("order", "axis", "neighbours")
+    )
+    return 0 < order < _THROUGHOUT and max(rest) < _ROW
 
 
 def _only(solution: Solution) -> set[int]:
@@ -134,7 +147,9 @@ def probability(standing: Standing) -> float:
     """The probability, 0 to 1, that a pair of this standing is right."""
     found = _IN_USE.get() or _shipped()
     score = float(np.interp(logistic(found, standing), found.raw, found.score))
-    return min(score, _DOUBTED) if standing.doubt else score
+    if standing.doubt:
+        return min(score, _DOUBTED)
+    return min(score, _BESIDE) if standing.features["margin"] < _NEAR else score
 
 
 def logistic(model: Calibration, standing: Standing) -> float:
