@@ -160,7 +160,7 @@ def _common_scope(names: list[str]) -> str:
     ahead = _shared(split, range(shortest))
     behind = _shared([parts[::-1] for parts in split], range(shortest - ahead))
     # A number that all share stays. The separator before the tail may be that of the head, once more.
-    between = split[0][-behind - 1] if behind % 2 else ""
+    between = max(split, key=len)[-behind - 1] if behind % 2 else ""
     first = [*map(pattern, zip(*(parts[:ahead] for parts in raw), strict=True))]
     last = [*map(pattern, zip(*(parts[len(parts) - behind :] for parts in raw), strict=True))]
     # Names stand at even places, separators at odd ones: the head ends with one.

@@ -23,7 +23,8 @@ def swapped(
 ) -> dict[str, str | None]:
     """Target -> source after the way was taken; former holders get what was given up for theirs, or None."""
     after: dict[str, str | None] = dict(way.sources)
-    given_up = {target: now[target] for target in way.sources if now[target] not in way.sources.values()}
+    taken = set(way.sources.values())
+    given_up = {target: now[target] for target in way.sources if now[target] not in taken}
     for other, target in rivals(way, holders):
         after[other] = given_up.pop(target, None) if swap else None
     return after
