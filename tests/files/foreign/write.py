@@ -1,6 +1,7 @@
 """Writes the files beside it with the libraries whose formats they are; tests read them without those.
 
     pip install torch==2.13.0                                        python write.py torch
+    pip install jax==0.10.2                                          python write.py jax
     pip install flax==0.12.8 orbax-checkpoint==0.12.8 optax==0.2.8   python write.py flax
 
 Every tensor holds 0, 1, 2, … in row-major order, plus a hundred times its place in the file.
@@ -58,6 +59,16 @@ def _without_debugging(script: object, path: Path) -> None:
                 kept.writestr(info, whole.read(info))
 
 
+def write_jax() -> None:
+    """Arrays of JAX as Haiku's users pickle them."""
+    import pickle
+
+    import jax.numpy as jnp
+
+    weights = {"linear": {"w": jnp.ones((2, 3)), "b": jnp.zeros(3, jnp.bfloat16)}}
+    (HERE / "jax.pkl").write_bytes(pickle.dumps(weights))
+
+
 def write_flax() -> None:
     """Variables, a training state and bfloat16 in chunks as MessagePack; Orbax, apart and packed."""
     import jax
@@ -97,4 +108,4 @@ def write_flax() -> None:
 
 
 if __name__ == "__main__":
-    {"torch": write_torch, "flax": write_flax}[sys.argv[1]]()
+    {"torch": write_torch, "jax": write_jax, "flax": write_flax}[sys.argv[1]]()
