@@ -36,7 +36,9 @@ _ROW = 0.5
 # Normalisations, and what stands before something settled in the order of creation, are no heads.
 _NORMS = frozenset({"scale", "offset", "mean", "variance"})
 _PLACED, _CLEAR = 1.0, 3.0
+# What the only possible pair of two models that use each other up has ahead of others, in natural-log odds.
 _ALL_THERE_IS = 2.0
+# The weight of an order of which a twelfth cannot be aligned; below, it may be another order.
 _THROUGHOUT = 1.0
 _WHOLE = 0.995
 _DOUBTED = 0.6

@@ -29,6 +29,7 @@ PARTS = ("kind", "words", "content", "axis", "neighbours", "order", "indices")
 
 _WORDS, _CONTENT, _AXIS = 7.0, 0.7, 0.9
 _FIXED = 50.0
+# Weights of ties: far below the smallest piece of evidence.
 _FIRST, _CROSSED = 0.01, 0.001
 
 

@@ -23,7 +23,9 @@ CONTRADICTING = ("words", "order", "axis")
 _ROUNDS = 6
 _SETTLED = 1.5
 _WORDS_MAY_LONG = 1.0
+# By how much an exchange must lose, neighbours left aside, for a pair to teach them (half of it each).
 _GROUND = 0.25
+# Below this margin something else is as good, and the order of the alphabet proposes.
 _OPEN = 1.0
 
 
@@ -71,18 +73,10 @@ def _grounded(
 ) -> list[tuple[int, int]]:
     """The settled pairs that stand without their neighbours: two must not vouch for each other alone."""
     alone = total - scores.parts["neighbours"]
-    possible = np.isfinite(total)
-    column = dict(settled)
-    lost: set[int] = set()
-    for rows, columns in scores.blocks:
-        place = {int(c): i for i, c in enumerate(columns)}
-        taken = np.array([place.get(column.get(int(row), -1), -1) for row in rows], np.intp)
-        block = alone[np.ix_(rows, columns)].astype(np.float64)
-        held = np.flatnonzero(taken >= 0)
-        block[held, taken[held]] -= _GROUND
-        gains = longing(block, possible[np.ix_(rows, columns)], taken)
-        lost.update(int(row) for row, gain in zip(rows, gains, strict=True) if gain > 0)
-    return [(t, s) for t, s in settled if t not in lost]
+    for t, s in settled:
+        alone[t, s] -= _GROUND
+    gains = _gains(alone, np.isfinite(total), scores, dict(settled))
+    return [(t, s) for t, s in settled if gains[t] <= 0]
 
 
 def _longings(
@@ -90,19 +84,27 @@ def _longings(
 ) -> tuple[dict[str, float], ...]:
     possible = np.isfinite(total)
     column = {pair.target: pair.source for pair in pairs}
-    found: dict[int, dict[str, float]] = {pair.target: {} for pair in pairs}
     # Words are asked without what was learned: a translation must not vouch for itself.
     plain = scores.parts | {"words": scores.words_alone}
+    gains = {part: _gains(plain[part], possible, scores, column) for part in CONTRADICTING}
+    return tuple({part: gains[part][pair.target] for part in CONTRADICTING} for pair in pairs)
+
+
+def _gains(
+    part: npt.NDArray[np.float32],
+    possible: npt.NDArray[np.bool_],
+    scores: Scores,
+    column: Mapping[int, int],
+) -> dict[int, float]:
+    """What one kind of evidence would gain by another assignment, for each row that has a column."""
+    found: dict[int, float] = {}
     for rows, columns in scores.blocks:
         place = {int(c): i for i, c in enumerate(columns)}
         taken = np.array([place.get(column.get(int(row), -1), -1) for row in rows], np.intp)
         block = np.ix_(rows, columns)
-        for part in CONTRADICTING:
-            gains = longing(plain[part][block].astype(np.float64), possible[block], taken)
-            for row, gain in zip(rows, gains, strict=True):
-                if int(row) in found:
-                    found[int(row)][part] = float(gain)
-    return tuple(found[pair.target] for pair in pairs)
+        gains = longing(part[block].astype(np.float64), possible[block], taken)
+        found.update((int(row), float(gain)) for row, gain in zip(rows, gains, strict=True))
+    return {row: found[row] for row in column}
 
 
 def _namesakes(

@@ -78,11 +78,15 @@ class Flow:
         return next((i for i in range(len(nodes) - 1, -1, -1) if _BACKWARD.search(nodes[i].name)), -1)
 
     @cached_property
+    def _sorted(self) -> list[int]:
+        return list(_topological(self.graph.sources, self.cut))
+
+    @cached_property
     def levels(self) -> list[int]:
         """For each node of the forward pass the number of real ops on the longest path to it."""
         sources = self.graph.sources
         levels = [0] * self.cut
-        for i in _topological(sources, self.cut):
+        for i in self._sorted:
             own = 0 if is_passage(self.graph.nodes[i]) else 1
             levels[i] = own + max(
                 (levels[source] for source, _ in sources[i] if 0 <= source < self.cut), default=0
@@ -107,7 +111,7 @@ class Flow:
     def heights(self) -> list[int]:
         """For each node of the forward pass the number of real ops on the longest path to an output."""
         heights = [0] * self.cut
-        for i in reversed(list(_topological(self.graph.sources, self.cut))):
+        for i in reversed(self._sorted):
             above = heights[i] + (0 if is_passage(self.graph.nodes[i]) else 1)
             for source, _ in self.graph.sources[i]:
                 if 0 <= source < self.cut:
