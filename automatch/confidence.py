@@ -17,6 +17,7 @@ from importlib import resources
 import msgspec
 import numpy as np
 
+from automatch.answers import confirmed
 from automatch.matching import Standing
 from automatch.solve import Solution
 from automatch.transforms import Chosen
@@ -64,10 +65,12 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
     alone = [float(scores.words_alone[p.target, p.source]) / _WORDS for p in solution.pairs]
     strangers = _strangers(solution, agree, alone)
     only = _only(solution)
+    answered = confirmed(solution)
     found = []
     for place, pair in enumerate(solution.pairs):
-        longing = solution.longings[place]
-        namesake = solution.namesakes[place] / _WORDS
+        by_person = pair.target in answered
+        longing = 0.0 if by_person else solution.longings[place]["words"]
+        namesake = 0.0 if by_person else solution.namesakes[place] / _WORDS
         at = pair.target, pair.source
         margin = pair.margin + (_ALL_THERE_IS if pair.target in only else 0.0)
         support = sum(
@@ -76,13 +79,15 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
         features = {
             "margin": min(margin, 3.0),
             "lead": min(max(margin - 3.0, 0.0), 6.0),
-            "words": -min(longing["words"], 3.0),
-            "order": -min(longing["order"], 2.0),
+            "words": -min(longing, 3.0),
+            "order": -min(solution.longings[place]["order"], 2.0),
             "namesake": -4 * min(namesake, 1.0),
             "support": min(support, 10.0) / 5,
         }
         in_row = float(scores.parts["axis"][at]) >= _ROW
-        if namesake > (_FAR_NAMESAKE if in_row else _NAMESAKE) and alone[place] < _NAMED:
+        if by_person:
+            doubt = ""
+        elif namesake > (_FAR_NAMESAKE if in_row else _NAMESAKE) and alone[place] < _NAMED:
             doubt = "what has its name in the source has another shape"
         elif pair.target not in only and pair.margin < _CLEAR and _by_part_of_an_order(solution, *at):
             doubt = "only the order of the variables speaks for it, and the orders fit in part"

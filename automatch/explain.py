@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
-from itertools import takewhile
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
+from automatch.answers import scopes
 from automatch.assign import Assigned
-from automatch.describe import Features
 from automatch.matching import RunnerUp, Standing
-from automatch.names import Atom, natural_key
+from automatch.names import natural_key, parted, template
 from automatch.score import PARTS
 from automatch.solve import Solution
 
@@ -32,6 +31,7 @@ _LABELS = {
     "neighbours": "neighbours that are matched",
     "order": "order of the variables",
     "indices": "numbers of the name",
+    "answers": "what a person has decided",
 }
 
 
@@ -100,23 +100,17 @@ def _question(together: Collection[_Node]) -> str:
 
 def _disputed(solution: Solution, pair: Assigned) -> list[_Node]:
     """The words in which the source of a pair differs from its rivals; the names where it has none."""
-    target, source = solution.scores.target, solution.scores.source
+    source = solution.scores.source
     own = source.names[pair.source].atoms
     found: dict[_Node, None] = {}
-    for rival in _rivals(solution, pair)[:_RIVALS]:
-        other = source.names[rival].atoms
-        start = _common(own, other)
-        end = _common(own[:start:-1], other[:start:-1])
-        for atoms in (own, other):
-            words = "/".join(map(str, atoms[start : len(atoms) - end]))
-            found[_without_numbers(own[:start]), words] = None
-    return list(found) or [("", f"{_template(target, pair.target)} <- {_template(source, pair.source)}")]
-
-
-def _common(atoms: Sequence[Atom], others: Sequence[Atom]) -> int:
-    """How many atoms are the same from the start on."""
-    same = (a == b for a, b in zip(atoms, others, strict=False))
-    return sum(1 for _ in takewhile(bool, same))
+    for rival in solution.rivals(pair)[:_RIVALS]:
+        scope, *ways = parted(own, source.names[rival].atoms)
+        for words in ways:
+            found["/".join(map(str, template(scope))), "/".join(map(str, words))] = None
+    if not found:
+        there, here = ("/".join(map(str, side)) for side in scopes(solution, pair.target, pair.source))
+        found["", f"{there} <- {here}"] = None
+    return list(found)
 
 
 def _sentence(solution: Solution, place: int) -> str:
@@ -130,7 +124,7 @@ def _sentence(solution: Solution, place: int) -> str:
     if solution.namesakes[place] > 1:
         return "what has its name in the source has another shape"
     if pair.margin < 1:
-        rivals = _rivals(solution, pair)
+        rivals = solution.rivals(pair)
         if len(rivals) == 1:
             return f"nothing tells its source apart from '{source.names[rivals[0]].text}'"
         if rivals:
@@ -138,17 +132,3 @@ def _sentence(solution: Solution, place: int) -> str:
     if longing["order"] > 1:
         return "the order of the variables speaks for another source"
     return "little speaks for it: check it"
-
-
-def _rivals(solution: Solution, pair: Assigned) -> list[int]:
-    """Sources that fit the target nearly as well."""
-    row = solution.total[pair.target]
-    return [int(s) for s in np.flatnonzero(row > pair.score - 1) if s != pair.source]
-
-
-def _template(side: Features, variable: int) -> str:
-    return _without_numbers(side.names[variable].atoms)
-
-
-def _without_numbers(atoms: Sequence[Atom]) -> str:
-    return "/".join("#" if isinstance(atom, int) else atom for atom in atoms)

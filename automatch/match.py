@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+from automatch.answers import answers
 from automatch.assign import Assigned
 from automatch.confidence import probability, standings
 from automatch.describe import Features, describe
@@ -108,10 +109,10 @@ def _solved(
     scores = Scores(wanted, given)
     row = {listed: i for i, listed in enumerate(wanted.variables)}
     column = {listed: i for i, listed in enumerate(given.variables)}
-    scores.decide(
-        {row[t]: column[s] for t, s in decided.items() if t in row and s in column},
-        {(row[t], column[s]) for t, s in refused if t in row and s in column},
-    )
+    scores.forbid({(row[t], column[s]) for t, s in refused if t in row and s in column})
+    fixed = {row[t]: column[s] for t, s in decided.items() if t in row and s in column}
+    if fixed:
+        scores.decide(fixed, answers(solve(scores), fixed))
     return solve(scores)
 
 

@@ -17,8 +17,9 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import takewhile
 
-__all__ = ["Atom", "Name", "natural_key", "parse", "parse_all"]
+__all__ = ["Atom", "Name", "natural_key", "parse", "parse_all", "parted", "template"]
 
 # `2d` and `1x1` are words about a kernel and no indices; so is the version in `v1`. A single letter after
 # a number (`5b`, `2a`) counts on from it.
@@ -141,6 +142,34 @@ def _with_zeros(name: Name, seen: Collection[tuple[str, ...]]) -> Name:
         for place, component in enumerate(name.components)
     )
     return name if components == name.components else _name(name.text, components)
+
+
+def parted(
+    atoms: tuple[Atom, ...], others: tuple[Atom, ...]
+) -> tuple[tuple[Atom, ...], tuple[Atom, ...], tuple[Atom, ...]]:
+    """What two names begin with alike, and what stands in each between that and what they end in alike.
+
+    >>> parted(("net", "q", "kernel"), ("net", "key", 1, "kernel"))
+    (('net',), ('q',), ('key', 1))
+    """
+    start = _common(atoms, others)
+    end = _common(atoms[:start:-1], others[:start:-1])
+    return atoms[:start], atoms[start : len(atoms) - end], others[start : len(others) - end]
+
+
+def _common(atoms: Sequence[Atom], others: Sequence[Atom]) -> int:
+    """How many atoms are the same from the start on."""
+    same = (a == b for a, b in zip(atoms, others, strict=False))
+    return sum(1 for _ in takewhile(bool, same))
+
+
+def template(atoms: Sequence[Atom]) -> tuple[Atom, ...]:
+    """The atoms with their numbers left out.
+
+    >>> template(("layer", 3, "bias"))
+    ('layer', '#', 'bias')
+    """
+    return tuple("#" if isinstance(atom, int) else atom for atom in atoms)
 
 
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:

@@ -25,7 +25,7 @@ __all__ = ["PARTS", "Scores"]
 Matrix = npt.NDArray[np.float32]
 Pairs = Sequence[tuple[int, int]]
 
-PARTS = ("kind", "words", "content", "axis", "neighbours", "order", "indices")
+PARTS = ("kind", "words", "content", "axis", "neighbours", "order", "indices", "answers")
 
 _WORDS, _CONTENT, _AXIS = 7.0, 0.7, 0.9
 _FIXED = 50.0
@@ -40,6 +40,7 @@ class Scores:
     agreement: share of the words that agree, 0 to 1.
     words_alone: the part of the words before anything was learned.
     same_numbers: whether the names of a pair hold the same numbers, in order.
+    decided: target -> source, pairs by a person.
     """
 
     def __init__(self, target: Features, source: Features) -> None:
@@ -55,9 +56,11 @@ class Scores:
             "kind": kinds(target, source, self.blocks),
             "content": _CONTENT * content,
             "axis": _AXIS * axis,
+            "answers": np.zeros((len(target), len(source)), np.float32),
         }
         self.agreement = self._words.agreement()
         self.words_alone = _WORDS * self.agreement
+        self.decided: Mapping[int, int] = {}
         self._update((), ())
 
     def learn(self, settled: Pairs, grounded: Pairs) -> None:
@@ -69,11 +72,20 @@ class Scores:
         self.agreement = self._words.agreement()
         self._update(settled, grounded)
 
-    def decide(self, fixed: Mapping[int, int], forbidden: Collection[tuple[int, int]]) -> None:
-        """Hold a person's word: fixed pairs are the only ones for both variables, forbidden ones are none."""
+    def forbid(self, refused: Collection[tuple[int, int]]) -> None:
+        """Hold a person's word: these (target, source) pairs are none."""
+        for t, s in refused:
+            self.parts["kind"][t, s] = IMPOSSIBLE
+
+    def decide(self, fixed: Mapping[int, int], answers: Matrix) -> None:
+        """Hold a person's word: fixed pairs are the only ones for both variables.
+
+        What was learned without them is forgotten. answers: what they say of other pairs, `[target, source]`.
+        """
+        self.learn((), ())
+        self.decided = fixed
+        self.parts["answers"] = answers
         kind = self.parts["kind"]
-        for t, s in forbidden:
-            kind[t, s] = IMPOSSIBLE
         for t, s in fixed.items():
             kind[t, :] = IMPOSSIBLE
             kind[:, s] = IMPOSSIBLE

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from automatch.assign import Assigned, assign, longing
 from automatch.score import Scores
 
-__all__ = ["CONTRADICTING", "Solution", "solve"]
+__all__ = ["CONTRADICTING", "OPEN", "Solution", "solve"]
 
 CONTRADICTING = ("words", "order", "axis")
 """The kinds of evidence that are asked whether they would rather have another assignment."""
@@ -25,8 +25,9 @@ _SETTLED = 1.5
 _WORDS_MAY_LONG = 1.0
 # By how much an exchange must lose, neighbours left aside, for a pair to teach them (half of it each).
 _GROUND = 0.25
-# Below this margin something else is as good, and the order of the alphabet proposes.
-_OPEN = 1.0
+
+OPEN = 1.0
+"""Below this margin something else is as good, and the order of the alphabet proposes."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class Solution:
     settled: frozenset[tuple[int, int]]
     namesakes: tuple[float, ...]
 
+    def rivals(self, pair: Assigned) -> list[int]:
+        """Sources that fit the target of a pair nearly as well."""
+        row = self.total[pair.target]
+        return [int(s) for s in np.flatnonzero(row > pair.score - OPEN) if s != pair.source]
+
 
 def solve(scores: Scores) -> Solution:
     """The assignment that no further round of learning changes (six rounds at the most)."""
@@ -62,7 +68,7 @@ def solve(scores: Scores) -> Solution:
             break
         settled = sure
         scores.learn(settled, _grounded(scores, total, settled))
-    if any(pair.margin < _OPEN for pair in pairs):
+    if any(pair.margin < OPEN for pair in pairs):
         pairs = tuple(assign(total + scores.ties(), scores.blocks))
         longings = _longings(scores, total, pairs)
     return Solution(scores, total, pairs, longings, frozenset(settled), _namesakes(scores, pairs, settled))
