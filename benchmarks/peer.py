@@ -30,7 +30,7 @@ import numpy.typing as npt
 
 from automatch.layout import convention
 from automatch.shapes import options
-from automatch.tensor import Listing, Shape
+from automatch.tensor import Listing, Shape, Tensor
 from automatch.transform import parse
 from benchmarks.corpus import Case, Outcome, cases, score
 
@@ -125,8 +125,8 @@ def main(argv: Sequence[str]) -> int:
 
     case = next(c for c in cases(Path(argv[1]) if argv[1:] else None, [argv[0]]) if c.name == argv[0])
     source, target = case.listing("source"), case.listing("target")
-    given = {tensor.name: _marked(i, tensor.shape or ()) for i, tensor in enumerate(source.tensors)}
-    wanted = {tensor.name: np.broadcast_to(np.int32(-1), tensor.shape or ()) for tensor in target.tensors}
+    given = {tensor.name: _marked(i, _shape(tensor)) for i, tensor in enumerate(source.tensors)}
+    wanted = {tensor.name: np.broadcast_to(np.int32(-1), _shape(tensor)) for tensor in target.tensors}
     spent = time.process_time()
     _limit(SECONDS + spent)
     try:
@@ -156,6 +156,11 @@ def _settings(source: Listing, target: Listing) -> dict[str, Any]:
             torch = convention(listing.framework) == "torch"
             settings[f"{side}_format"] = "pytorch" if torch else "tensorflow"
     return settings
+
+
+def _shape(tensor: Tensor) -> Shape:
+    """The shape of a tensor; an axis of unknown length is empty."""
+    return tuple(max(axis, 0) for axis in tensor.shape or ())
 
 
 def _marked(number: int, shape: Shape) -> Array:
