@@ -13,6 +13,8 @@ from automatch.slots import Satellite
 __all__ = ["copies", "followers", "numbers"]
 
 _KERNELS, _SETTLED, _LEFT = 2, 0.6, 0.3
+# Share of names that have a word where it is the word of their scope.
+_NAMED = 0.9
 
 
 def followers(
@@ -27,17 +29,26 @@ def followers(
     }
 
 
-def copies(target: Features, paired: Mapping[int, int]) -> dict[int, int]:
+def copies(target: Features, source: Features, paired: Mapping[int, int]) -> dict[int, int]:
     """Variable -> the variable of the same model it is a copy of, where one scope repeats another.
 
     A scope is a copy if it holds what another one holds under the same relative names, differs from it by
     words or by a replica's number, and has (nearly) nothing paired where the other is (nearly) all paired:
     two towers that one checkpoint initialises, the replicas of a strategy, a master copy in float32.
-    Layers that differ in an index are no copies of each other.
+    Layers that differ in an index are no copies of each other, and neither is what the source tells apart:
+    its names have the word of the original, or elsewhere that of the copy.
     """
     found: dict[int, int] = {}
     originals: set[int] = set()
-    for original, copy in _twins(target):
+    holders: dict[str, set[int]] = defaultdict(set)
+    for i, name in enumerate(source.names):
+        for word in name.words:
+            holders[word].add(i)
+    for (path, original), (other, copy) in _twins(target):
+        theirs = {paired[i] for i in original.values() if i in paired}
+        named = any(len(holders[word] & theirs) >= _NAMED * len(theirs) for word in path - other)
+        if named or any(holders[word] - theirs for word in other - path):
+            continue
         pairs = {copy[name]: original[name] for name in copy}
         done = sum(i in paired for i in original.values()) / len(original)
         mine = sum(i in paired for i in copy.values()) / len(copy)
@@ -54,7 +65,11 @@ def copies(target: Features, paired: Mapping[int, int]) -> dict[int, int]:
 Relative = dict[tuple[Path, object], int]
 
 
-def _twins(side: Features) -> Iterator[tuple[Relative, Relative]]:
+_Scope = tuple[frozenset[str], Relative]
+"""The words of a scope's path, and what it holds."""
+
+
+def _twins(side: Features) -> Iterator[tuple[_Scope, _Scope]]:
     """Ordered pairs of scopes of which the second holds nothing but what the first holds, largest first."""
     alike: dict[Atom, list[tuple[Path, Relative]]] = defaultdict(list)
     whole: dict[frozenset[tuple[Path, object]], list[tuple[Path, Relative]]] = defaultdict(list)
@@ -71,7 +86,7 @@ def _twins(side: Features) -> Iterator[tuple[Relative, Relative]]:
         for (path, first), (other, second) in permutations(group, 2):
             contained = second.keys() <= first.keys() and not set(first.values()) & set(second.values())
             if contained and _words(path) != _words(other):
-                yield first, second
+                yield (frozenset(_words(path)), first), (frozenset(_words(other)), second)
 
 
 def _words(path: Path) -> list[str]:

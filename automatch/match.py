@@ -89,7 +89,7 @@ def _variables(
     if not len(given) or not len(wanted):
         return {}
     first = _solved(wanted, given, decided, refused)
-    twins = copies(wanted, {pair.target: pair.source for pair in first.pairs})
+    twins = copies(wanted, given, {pair.target: pair.source for pair in first.pairs})
     if twins:
         originals = [i for i in range(len(wanted)) if i not in twins]
         wanted_once = describe(target, [wanted.variables[i] for i in originals])

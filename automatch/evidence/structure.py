@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import chain, combinations
+from itertools import chain, combinations, product
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -34,8 +34,10 @@ Content = dict[str, int]
 """What a scope holds, in three grains: everything, kernels only, each size once."""
 Marks = dict[tuple[str, int], list[Below]]
 """Grain and content -> the scopes that hold it."""
-Axes = dict[tuple[str, tuple[int, ...]], list[tuple[Below, ...]]]
-"""Grain and contents -> the axes whose scopes hold them one after the other."""
+Outline = tuple[int, ...]
+"""How many scopes an axis has for each value of the outer one of two numbers that run; empty for one number."""
+Axes = dict[tuple[str, tuple[int, ...]], dict[Outline, list[tuple[Below, ...]]]]
+"""Grain and contents -> the axes whose scopes hold them one after the other, by outline."""
 
 _CAP = 6.0
 _FLOOR = 0.2
@@ -53,9 +55,14 @@ def structure(target: Features, source: Features) -> tuple[Matrix, Matrix]:
 
 
 def _members(target: Axes, source: Axes) -> Iterator[tuple[Sequence[Below], Sequence[Below]]]:
-    """The scopes at the same place of axes that go together."""
+    """The scopes at the same place of axes that go together.
+
+    Two numbers may be one that runs through on the other side, but 2 by 16 is not 16 by 2.
+    """
     for mark in target.keys() & source.keys():
-        yield from zip(zip(*target[mark], strict=True), zip(*source[mark], strict=True), strict=True)
+        for (rows, axes_t), (columns, axes_s) in product(target[mark].items(), source[mark].items()):
+            if rows == columns or not rows or not columns:
+                yield from zip(zip(*axes_t, strict=True), zip(*axes_s, strict=True), strict=True)
 
 
 def _weights(marked: Iterable[tuple[Sequence[Below], Sequence[Below]]], shape: tuple[int, int]) -> Matrix:
@@ -120,19 +127,19 @@ def _hash(size: int, vector: bool) -> int:
 
 
 def _axis_marks(families: Iterable[list[_Member]]) -> Axes:
-    marks: Axes = defaultdict(list)
+    marks: Axes = defaultdict(lambda: defaultdict(list))
     for family in families:
         family.sort(key=itemgetter(0))
-        for axis in _axes(family):
+        for outline, axis in _axes(family):
             scopes = tuple([scope.below for scope in axis])
             for grain in ("all", "once", "kernels"):
                 contents = tuple([scope.content.get(grain, 0) for scope in axis])
                 if any(contents):
-                    marks[grain, contents].append(scopes)
+                    marks[grain, contents][outline].append(scopes)
     return marks
 
 
-def _axes(family: list[_Member]) -> Iterator[list[_Member]]:
+def _axes(family: list[_Member]) -> Iterator[tuple[Outline, list[_Member]]]:
     """Each way to let some numbers run and hold the others, where those that run count something."""
     columns = [set(column) for column in zip(*(scope.numbers for scope in family), strict=True)]
     varying = [place for place, column in enumerate(columns) if len(column) > 1]
@@ -143,4 +150,5 @@ def _axes(family: list[_Member]) -> Iterator[list[_Member]]:
             axes[tuple([scope.numbers[place] for place in held])].append(scope)
         for axis in axes.values():
             if len(axis) > 1 and all(counts({scope.numbers[place] for scope in axis}) for place in free):
-                yield axis
+                outer = Counter(scope.numbers[free[0]] for scope in axis) if len(free) > 1 else {}
+                yield tuple(outer.values()), axis
