@@ -34,6 +34,8 @@ _NAMESAKE, _NAMED = 0.15, 0.7
 _STRANGER, _MISFIT = 0.45, 0.4
 _FAR_NAMESAKE = 0.4
 _ROW = 0.5
+# Nothing but its name says what a single number is.
+_NAMELESS = 0.2
 # Normalisations, and what stands before something settled in the order of creation, are no heads.
 _NORMS = frozenset({"scale", "offset", "mean", "variance"})
 _PLACED, _CLEAR = 1.0, 3.0
@@ -66,19 +68,17 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
     strangers = _strangers(solution, agree, alone)
     only = _only(solution)
     answered = confirmed(solution)
-    found = []
+    found: list[Standing] = []
     for place, pair in enumerate(solution.pairs):
         by_person = pair.target in answered
         longing = 0.0 if by_person else solution.longings[place]["words"]
         namesake = 0.0 if by_person else solution.namesakes[place] / _WORDS
         at = pair.target, pair.source
-        margin = pair.margin + (_ALL_THERE_IS if pair.target in only else 0.0)
         support = sum(
             float(scores.parts[part][at]) for part in ("content", "axis", "neighbours", "order", "indices")
         )
         features = {
-            "margin": min(margin, 3.0),
-            "lead": min(max(margin - 3.0, 0.0), 6.0),
+            **_margin(pair.margin + (_ALL_THERE_IS if pair.target in only else 0.0)),
             "words": -min(longing, 3.0),
             "order": -min(solution.longings[place]["order"], 2.0),
             "namesake": -4 * min(namesake, 1.0),
@@ -98,7 +98,23 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
         else:
             doubt = ""
         found.append(Standing(features, doubt))
-    return found
+    return list(_beside_doubt(solution, found))
+
+
+def _margin(margin: float) -> dict[str, float]:
+    return {"margin": min(margin, 3.0), "lead": min(max(margin - 3.0, 0.0), 6.0)}
+
+
+def _beside_doubt(solution: Solution, found: Sequence[Standing]) -> Iterator[Standing]:
+    """The standings, with a pair's margin no larger than if it could have what others have in doubt."""
+    free = [pair.source for pair, standing in zip(solution.pairs, found, strict=True) if standing.doubt]
+    for pair, standing in zip(solution.pairs, found, strict=True):
+        margin = standing.features["margin"] + standing.features["lead"]
+        beside = pair.score - float(solution.total[pair.target, free].max(initial=-np.inf))
+        if standing.doubt or beside >= margin:
+            yield standing
+        else:
+            yield Standing({**standing.features, **_margin(beside)}, "")
 
 
 def _by_part_of_an_order(solution: Solution, target: int, source: int) -> bool:
@@ -136,8 +152,13 @@ def _strangers(solution: Solution, agree: Sequence[float], alone: Sequence[float
         for pair, here, here_alone in zip(solution.pairs, agree, alone, strict=True)
         if usual_alone - here_alone > _STRANGER and usual - here > _MISFIT
     }
+    scalars = {
+        pair.target
+        for pair, here_alone in zip(solution.pairs, alone, strict=True)
+        if scores.target.sizes[pair.target] == 1 and here_alone < _NAMELESS
+    }
     if _used_up(solution):
-        return set()
+        return scalars
     # The last that are known otherwise: no head stands before them.
     known = [t for t, _ in solution.settled if t not in found] if scores.target.creation else []
     last = max(known, default=-1)
@@ -147,7 +168,7 @@ def _strangers(solution: Solution, agree: Sequence[float], alone: Sequence[float
         inside = pair.target < last and scores.parts["order"][at] >= _PLACED
         if scores.parts["axis"][at] >= _ROW or (pair.margin > _CLEAR and (norm or inside)):
             del found[pair.target]
-    return set(found)
+    return found.keys() | scalars
 
 
 def probability(standing: Standing) -> float:
