@@ -140,7 +140,7 @@ def _last_word(name: Name) -> tuple[int, str]:
     A name of one component may be a path in reverse (`gamma-norm-encoder`): then a first word that gives a
     role counts as the last.
     """
-    words = [place for place in range(name.leaf, len(name.atoms)) if isinstance(name.atoms[place], str)]
+    words = [place for place in range(name.leaf, name.end) if isinstance(name.atoms[place], str)]
     if not words:
         return -1, ""
     last, first = str(name.atoms[words[-1]]), str(name.atoms[words[0]])

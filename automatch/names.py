@@ -30,6 +30,7 @@ _COMPONENT = re.compile(r"[/.|:]+")
 _SUFFIX = re.compile(r"(/\.ATTRIBUTES/VARIABLE_VALUE|:\d+)$")
 # A checksum or a UUID is one word: that two of them share `3c` or `dad` says nothing.
 _HASH = re.compile(r"(?=.{8})(?=.*(?:[a-f]\d+[a-f]|\d[a-f]+\d))[0-9a-f]+(?:[-_][0-9a-f]+)*$")
+_AVERAGE = re.compile(r"EMA|ema|ExponentialMovingAverage")
 _LETTER = re.compile(r"^[a-f]$")
 _NUMBER = re.compile(r"(\d+)")
 
@@ -38,12 +39,17 @@ Atom = str | int
 
 @dataclass(frozen=True)
 class Name:
-    """A name with its components and its atoms; `leaf` is the index of the last component's first atom."""
+    """A name with its components and its atoms.
+
+    leaf, end: where the atoms of the last component begin and end that says what the variable is, which in
+    `bn/mean/EMA` is `mean`.
+    """
 
     text: str
     components: tuple[str, ...]
     atoms: tuple[Atom, ...]
     leaf: int
+    end: int
 
     @cached_property
     def runs(self) -> tuple[tuple[Atom, ...], ...]:
@@ -89,11 +95,12 @@ def parse(text: str) -> Name:
 
 def _name(text: str, components: tuple[str, ...]) -> Name:
     atoms: list[Atom] = []
-    leaf = 0
+    leaf = end = 0
     for component in components:
-        leaf = len(atoms)
+        if not (atoms and _AVERAGE.fullmatch(component)):
+            leaf, end = len(atoms), len(atoms) + len(_atoms(component))
         atoms.extend(_atoms(component))
-    return Name(text, components, tuple(atoms), leaf)
+    return Name(text, components, tuple(atoms), leaf, end)
 
 
 @lru_cache(maxsize=1 << 14)  # the names of a large model are made of few components
