@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from automatch.answers import confirmed
+from automatch.describe import Features
 from automatch.matching import Standing
 from automatch.solve import Solution
 from automatch.transforms import Chosen
@@ -34,6 +35,10 @@ _NAMESAKE, _NAMED = 0.15, 0.7
 _STRANGER, _MISFIT = 0.45, 0.4
 _FAR_NAMESAKE = 0.4
 _ROW = 0.5
+# The weight of roles that codebases mix up, as a bias with the offset of a normalisation.
+_MIXED_UP = -1.5
+# A vector this far ahead goes with another kernel, because codebases cut their layers differently.
+_APART = 4.0
 # Nothing but its name says what a single number is.
 _NAMELESS = 0.2
 # Normalisations, and what stands before something settled in the order of creation, are no heads.
@@ -67,7 +72,7 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
     alone = [float(scores.words_alone[p.target, p.source]) / _WORDS for p in solution.pairs]
     strangers = _strangers(solution, agree, alone)
     only = _only(solution)
-    answered = confirmed(solution)
+    answered, torn = confirmed(solution), _torn(solution)
     found: list[Standing] = []
     for place, pair in enumerate(solution.pairs):
         by_person = pair.target in answered
@@ -91,6 +96,10 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
             doubt = "what has its name in the source has another shape"
         elif pair.target not in only and pair.margin < _CLEAR and _by_part_of_an_order(solution, *at):
             doubt = "only the order of the variables speaks for it, and the orders fit in part"
+        elif pair.target in torn:
+            doubt = "the kernel of its scope has another counterpart"
+        elif pair.margin < _CLEAR and float(scores.parts["kind"][at]) <= _MIXED_UP:
+            doubt = "its role is another one, by the last word of the name"
         elif pair.target in strangers:
             doubt = "names agree elsewhere in this model, but not here"
         elif not transforms[pair.target].sure:
@@ -123,6 +132,32 @@ def _by_part_of_an_order(solution: Solution, target: int, source: int) -> bool:
         float(solution.scores.parts[part][target, source]) for part in ("order", "axis", "neighbours")
     )
     return 0 < order < _THROUGHOUT and max(rest) < _ROW
+
+
+def _torn(solution: Solution) -> set[int]:
+    """Targets whose kernel is paired with another kernel than that of their source."""
+    kernel_t, kernel_s = _kernels(solution.scores.target), _kernels(solution.scores.source)
+    source = {pair.target: pair.source for pair in solution.pairs}
+    taken = set(source.values())
+    return {
+        pair.target
+        for pair in solution.pairs
+        if pair.margin < _APART
+        and pair.target in kernel_t
+        and kernel_s.get(pair.source) in taken
+        and source.get(kernel_t[pair.target], kernel_s[pair.source]) != kernel_s[pair.source]
+    }
+
+
+def _kernels(side: Features) -> dict[int, int]:
+    """Vector -> the one kernel of the smallest scope around it that has any."""
+    kernels = [[i for i in scope.members if not side.vectors[i]] for scope in side.scopes]
+    found = {}
+    for i in range(len(side)):
+        around = next((kernels[scope] for scope in reversed(side.around[i]) if kernels[scope]), [])
+        if side.vectors[i] and len(around) == 1:
+            found[i] = around[0]
+    return found
 
 
 def _only(solution: Solution) -> set[int]:

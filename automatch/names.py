@@ -26,6 +26,7 @@ __all__ = ["Atom", "Name", "natural_key", "parse", "parse_all", "parted", "templ
 _ATOM = re.compile(
     r"[1-3][dD](?![a-z])|\d+x\d+|[vV]\d(?!\d)|[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_a-zA-Z]+"
 )
+_DIMENSION = re.compile(r"([1-3])d(?![a-zA-Z])")
 _COMPONENT = re.compile(r"[/.|:]+")
 _SUFFIX = re.compile(r"(/\.ATTRIBUTES/VARIABLE_VALUE|:\d+)$")
 # A checksum or a UUID is one word: that two of them share `3c` or `dad` says nothing.
@@ -131,23 +132,32 @@ def _atoms(component: str) -> tuple[Atom, ...]:
 
 
 def parse_all(texts: Sequence[str]) -> list[Name]:
-    """The names of one side taken apart; the first of a row that TensorFlow has numbered is number 0.
+    """The names of one side taken apart, with what only their siblings show.
 
-    Scopes and variables of one name are made unique as `dense`, `dense_1`, `dense_2`.
+    The first of a row that TensorFlow has numbered is number 0: scopes and variables of one name are made
+    unique as `dense`, `dense_1`, `dense_2`. And `3d` after `3c` says no dimensions but counts on.
 
-    >>> [name.numbers for name in parse_all(["a/dense/kernel", "a/dense_1/kernel", "b/dense/kernel"])]
+    >>> [name.numbers for name in parse_all(["net/dense/kernel", "net/dense_1/kernel", "top/dense/kernel"])]
     [(0,), (1,), ()]
+    >>> [name.numbers for name in parse_all(["bn3c/gamma", "bn3d/gamma", "conv3d/kernel"])]
+    [(3, 2), (3, 3), ()]
     """
     names = [parse(text) for text in texts]
     seen = {name.components[:end] for name in names for end in range(1, len(name.components) + 1)}
-    return [_with_zeros(name, seen) for name in names]
+    return [_among(name, seen) for name in names]
 
 
-def _with_zeros(name: Name, seen: Collection[tuple[str, ...]]) -> Name:
-    components = tuple(
-        component + "_0" if (*name.components[:place], component + "_1") in seen else component
-        for place, component in enumerate(name.components)
-    )
+def _among(name: Name, seen: Collection[tuple[str, ...]]) -> Name:
+    """The name with its components as their siblings explain them. seen: all scopes and names."""
+
+    def explained(place: int, component: str) -> str:
+        above = name.components[:place]
+        if (*above, component + "_1") in seen:
+            return component + "_0"
+        counted = (*above, _DIMENSION.sub(r"\1c", component)) in seen
+        return _DIMENSION.sub(r"\1_3", component) if counted else component
+
+    components = tuple(explained(*placed) for placed in enumerate(name.components))
     return name if components == name.components else _name(name.text, components)
 
 

@@ -28,6 +28,9 @@ Options = tuple[tuple[str, OptionKind], ...]
 
 _KINDS: tuple[Kind, ...] = ("dense", "conv", "depthwise", "conv_transpose")
 
+# Kernels of convolutions over images have as many axes, or more.
+_CONV = 4
+
 
 def squeezed(shape: Shape) -> Shape:
     """The shape without its axes of length 1."""
@@ -57,9 +60,12 @@ def options(source: Shape, target: Shape, source_framework: str, target_framewor
     found: list[tuple[str, OptionKind]] = []
     if source == target:
         found.append(("identity", "keep"))
-    elif _regroups(source, target):
+    foreign = convention(source_framework) != convention(target_framework)
+    # Where only axes of length 1 have moved from one end to the other, a kernel's layout has changed.
+    kernels = foreign and len(source) == len(target) >= _CONV and not is_vector(source)
+    if source != target and not kernels and _regroups(source, target):
         found.append(("reshape", "keep"))
-    if convention(source_framework) != convention(target_framework) and len(source) > 1:
+    if foreign and len(source) > 1:
         layouts = _layouts(source, target, source_framework, target_framework)
         found.extend((text, "layout") for text in layouts)
         if len(source) == 2 and len(target) == 3 and target[0] > 1 and target[1] == source[1]:
@@ -85,9 +91,14 @@ def _layouts(source: Shape, target: Shape, source_framework: str, target_framewo
         text = text.removesuffix("+reshape")
         if not text.startswith("transpose"):
             continue
+        channels = source[:2] if convention(source_framework) == "torch" else source[-2:]
+        if kind == "depthwise" and 1 not in channels:
+            continue
         moved = tuple(source[axis] for axis in parse(text).steps[0].axes or ())
         if moved == target:
             found.append(text)
+        elif len(source) == len(target) >= _CONV:
+            continue
         elif squeezed(moved) == squeezed(target) or (len(source) == 2 and _regroups(moved, target)):
             found.append(f"{text}+reshape")
     dense = expected_transform(source_framework, target_framework, "dense", 2) or ""

@@ -35,7 +35,10 @@ Content = dict[str, int]
 Marks = dict[tuple[str, int], list[Below]]
 """Grain and content -> the scopes that hold it."""
 Outline = tuple[int, ...]
-"""How many scopes an axis has for each value of the outer one of two numbers that run; empty for one number."""
+"""How many scopes an axis has for each value of the outer of two numbers that run.
+
+Empty where one number runs, and where the contents tell the places apart.
+"""
 Axes = dict[tuple[str, tuple[int, ...]], dict[Outline, list[tuple[Below, ...]]]]
 """Grain and contents -> the axes whose scopes hold them one after the other, by outline."""
 
@@ -57,7 +60,8 @@ def structure(target: Features, source: Features) -> tuple[Matrix, Matrix]:
 def _members(target: Axes, source: Axes) -> Iterator[tuple[Sequence[Below], Sequence[Below]]]:
     """The scopes at the same place of axes that go together.
 
-    Two numbers may be one that runs through on the other side, but 2 by 16 is not 16 by 2.
+    Two numbers may be one that runs through on the other side, and what differs may be cut into other groups;
+    but 2 by 16 of a kind are not 16 by 2.
     """
     for mark in target.keys() & source.keys():
         for (rows, axes_t), (columns, axes_s) in product(target[mark].items(), source[mark].items()):
@@ -135,7 +139,7 @@ def _axis_marks(families: Iterable[list[_Member]]) -> Axes:
             for grain in ("all", "once", "kernels"):
                 contents = tuple([scope.content.get(grain, 0) for scope in axis])
                 if any(contents):
-                    marks[grain, contents][outline].append(scopes)
+                    marks[grain, contents][() if len(set(contents)) > 1 else outline].append(scopes)
     return marks
 
 
