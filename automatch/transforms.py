@@ -47,9 +47,13 @@ def choose(target: Features, source: Features, pairs: Iterable[tuple[int, int]])
         else:
             open_pairs.append((t, s, ways))
     for t, s, ways in open_pairs:
-        text, sure = _elect(
-            ways, [votes[key] for key in _keys(target, source, t, s)], _default(target, source, t, s)
-        )
+        electorates = [votes[key] for key in _keys(target, source, t, s)]
+        if target.roles[t] or source.roles[s]:
+            text, sure = _elect(ways, electorates, _default(target, source, t, s))
+        else:
+            # What neither side calls a kernel is kept as its author likes: only its namesakes know how.
+            text, sure = _elect(ways, electorates[:1], "keep")
+            sure = sure and bool(electorates[0])
         chosen[t] = Chosen(_cast(text, target, source, t, s), sure)
     return chosen
 
