@@ -317,3 +317,100 @@ def test_the_first_of_a_numbered_row_has_no_number() -> None:
     pairs = (("dense", "in_0"), ("dense_1", "in_1"), ("down", "down"))
     right = {f"b/layer{i}/{here}/w": f"a/block{i}/{there}/w" for i in range(3) for here, there in pairs}
     assert found.accepted == right
+
+
+TOWER = """\
+{0}/layer0/w 8 16
+{0}/layer0/b 16
+{0}/layer1/w 16 12
+{0}/layer1/b 12
+{0}/top/w 12 5
+"""
+
+
+def test_a_tower_of_another_name_is_no_copy_of_one_that_has_its_name() -> None:
+    source = side(TOWER.format("electra"))
+    target = side(TOWER.format("electra") + TOWER.format("generator"))
+    found = answer(source, target)
+    assert found.accepted == {name: name for name in source.by_name}
+
+
+def test_a_tower_with_a_source_of_its_own_word_is_no_copy() -> None:
+    words = {"v": "values", "q": "quality", "p": "policy", "r": "reward"}
+    given = [f"model/{word}" for word in words.values()] + ["target/values"]
+    source = side("".join(TOWER.format(scope) for scope in given))
+    target = side("".join(TOWER.format(f"{net}/{word}") for net in ("main", "target") for word in words))
+    taken = answer(source, target).accepted
+    assert {
+        name for name, given in taken.items() if name.startswith("target") and given.startswith("model")
+    } == set()
+
+
+def test_two_rows_of_many_are_not_many_rows_of_two() -> None:
+    leaves = ("beta", "moving_mean", "moving_variance")
+    norms = {1: "BatchNorm", 2: "BatchNorm_1"}
+    given = "a/block_{0}/{1}/{2} 8"
+    source = [
+        given.format(i + 1, norm, leaf) for i in range(16) for norm in norms.values() for leaf in leaves
+    ]
+    kernels = [f"a/block_{i + 1}/conv_{j}/weights 3 3 8 8" for i in range(16) for j in norms]
+    rows = []
+    for i in range(16):
+        for j in norms:
+            rows += [f"n/c{j}/{i}/kernel 3 3 8 8", *(f"n/b{j}/{i}/{leaf} 8" for leaf in leaves)]
+    found = answer(side("\n".join(source + kernels)), side("\n".join(rows), order="creation"))
+    right = {
+        f"n/b{j}/{i}/{leaf}": given.format(i + 1, norms[j], leaf)[:-2]
+        for i in range(16)
+        for j in norms
+        for leaf in leaves
+    }
+    right |= {f"n/c{j}/{i}/kernel": f"a/block_{i + 1}/conv_{j}/weights" for i in range(16) for j in norms}
+    assert found.accepted.items() <= right.items()
+
+
+def test_a_single_number_is_not_taken_for_being_the_only_one() -> None:
+    count = Tensor("normalization/count", (), "int64")
+    step = Tensor("global_step", (), "int64")
+    body, other = listing(perceptron(), slim), listing(perceptron(), keras)
+    found = answer(
+        replace(body, tensors=(*body.tensors, step)), replace(other, tensors=(*other.tensors, count))
+    )
+    assert found.accepted == truth(perceptron(), keras, slim)
+
+
+def test_the_mark_of_a_moving_average_hides_no_role() -> None:
+    lines = "{0}/bn/gamma 8\n{0}/bn/beta 8\n{0}/bn/{1} 8\n{0}/bn/{2} 8\n{0}/W 3 3 8 8"
+    marked = side("\n".join(lines.format(f"conv{i}", "mean/EMA", "variance/EMA") for i in range(3)))
+    plain = side("\n".join(lines.format(f"block{i}", "moving_mean", "moving_variance") for i in range(3)))
+    found = answer(marked, plain)
+    words = {"moving_mean": "mean/EMA", "moving_variance": "variance/EMA"}
+    for i in range(3):
+        for word, meant in words.items():
+            assert found.accepted[f"block{i}/bn/{word}"] == f"conv{i}/bn/{meant}"
+
+
+def test_what_neither_side_calls_a_kernel_may_be_laid_out_either_way() -> None:
+    torch = blocks("layer.{}.{}.weight", "32 8", "8 32", "torch")
+    other = blocks("layer/{}/{}/kernel", "8 32", "32 8", "keras2")
+    noise = [
+        replace(a, tensors=(*a.tensors, Tensor(name, (8, 8), "float32")))
+        for a, name in ((torch, "layer.noise"), (other, "layer/noise"))
+    ]
+    found = answer(*noise)
+    assert len(found.accepted) == 6
+    assert "layer/noise" in found.undecided
+
+
+def test_the_letter_d_counts_on_after_c() -> None:
+    lines = "res{0}_branch/kernel 3 3 8 8\nbn{0}_branch/gamma 8\nbn{0}_branch/beta 8"
+    there = "stage{0}/block{1}/conv/kernel 3 3 8 8\nstage{0}/block{1}/bn/gamma 8\nstage{0}/block{1}/bn/beta 8"
+    places = [(stage, block) for stage in (2, 3, 4) for block in range(4)]
+    source = side("\n".join(lines.format(f"{stage}{'abcd'[block]}") for stage, block in places))
+    target = side("\n".join(there.format(stage, block) for stage, block in places))
+    right = {}
+    for stage, block in places:
+        scope, mark = f"stage{stage}/block{block}", f"{stage}{'abcd'[block]}_branch"
+        right |= {f"{scope}/conv/kernel": f"res{mark}/kernel"}
+        right |= {f"{scope}/bn/{leaf}": f"bn{mark}/{leaf}" for leaf in ("gamma", "beta")}
+    assert answer(source, target).accepted == right
