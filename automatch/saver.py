@@ -9,7 +9,6 @@ from typing import Any
 from automatch.errors import PlanConflict, UnsupportedTarget
 from automatch.nodes import transformed
 from automatch.plan import Pair, Plan
-from automatch.read import read
 from automatch.transform import parse
 
 __all__ = ["SaverBuilder", "assignment_map", "graph_variables", "var_list"]
@@ -17,37 +16,24 @@ __all__ = ["SaverBuilder", "assignment_map", "graph_variables", "var_list"]
 _ELSE = "Use automatch.restore, or reject the pair to leave it out"
 
 
-def SaverBuilder(plan: Plan, *, cast: bool = False) -> Any:  # noqa: N802 - where TensorFlow has a class
+def SaverBuilder(plan: Plan) -> Any:  # noqa: N802 - it stands where TensorFlow has a class of this name
     """A builder for `tf.compat.v1.train.Saver(builder=…)` that restores by the plan.
 
     Reading takes the accepted pairs, by the names of the checkpoint, with their transposes and reshapes;
     variables without an accepted pair are left alone. `save` writes all variables under their own names.
     As in any Saver, the pairs are checked while they are read.
 
-    cast: convert dtypes where the plan says so. The plan's source is looked at now to see from what.
-
     Raises:
-        PlanConflict: a pair converts its dtype, and `cast` is not asked for.
-        UnreadableFile, PlanIsStale: the source is not there to be looked at, or has changed.
+        PlanConflict: a pair converts its dtype, which the plan alone does not describe.
     """
     pairs = _accepted(plan)
-    converted = [pair for pair in pairs if parse(pair.transform).cast]
-    for pair in () if cast else converted:
-        raise PlanConflict(
-            f"'{pair.source}' would be converted to {pair.dtype}, as '{pair.transform}' says for "
-            f"'{pair.target}'. Pass cast=True, or reject the pair to leave it out."
-        )
-    return _builder_class()({pair.target: pair for pair in pairs}, _source_dtypes(plan, converted))
-
-
-def _source_dtypes(plan: Plan, converted: Iterable[Pair]) -> dict[str, str]:
-    """The dtype that each of these pairs has in the checkpoint, by target: what RestoreV2 has to be told."""
-    pairs = list(converted)
-    if not pairs:
-        return {}
-    source = read(plan.source.path)
-    plan.check(source)
-    return {pair.target: source.by_name[pair.source].dtype for pair in pairs}
+    for pair in pairs:
+        if parse(pair.transform).cast:
+            raise PlanConflict(
+                f"a Saver cannot convert '{pair.source}' to {pair.dtype}, as '{pair.transform}' asks for "
+                f"'{pair.target}'. {_ELSE}."
+            )
+    return _builder_class()({pair.target: pair for pair in pairs})
 
 
 def var_list(plan: Plan, graph: Any = None) -> dict[str, Any]:
@@ -129,16 +115,16 @@ def _renames(plan: Plan, form: str) -> tuple[Pair, ...]:
 
 
 @cache
-def _builder_class() -> Callable[[dict[str, Pair], dict[str, str]], Any]:
+def _builder_class() -> Callable[[dict[str, Pair]], Any]:
     """The class, made when it is first needed: its base comes with TensorFlow."""
     from tensorflow.python.training.saver import BulkSaverBuilder
 
     class PlanSaverBuilder(BulkSaverBuilder):  # type: ignore[misc]
         """Reads by a plan, in one RestoreV2."""
 
-        def __init__(self, pairs: dict[str, Pair], dtypes: dict[str, str]) -> None:
+        def __init__(self, pairs: dict[str, Pair]) -> None:
             super().__init__()
-            self._pairs, self._dtypes = pairs, dtypes
+            self._pairs = pairs
 
         def _AddRestoreOps(  # noqa: N802 - TensorFlow's name
             self, filename_tensor: Any, saveables: list[Any], *rest: Any, **options: Any
@@ -151,39 +137,31 @@ def _builder_class() -> Callable[[dict[str, Pair], dict[str, str]], Any]:
 
         def bulk_restore(self, filename_tensor: Any, saveables: list[Any], *_: Any) -> list[Any]:
             specs = [spec for saveable in saveables for spec in saveable.specs]
-            return _read(filename_tensor, specs, self._pairs, self._dtypes)
+            return _read(filename_tensor, specs, self._pairs)
 
     return PlanSaverBuilder
 
 
-def _read(filename: Any, specs: list[Any], pairs: dict[str, Pair], dtypes: dict[str, str]) -> list[Any]:
-    """The tensors for a Saver's specs, read under the source's names, transformed and converted.
-
-    dtypes: what a pair has in the source, by target, where that is not the variable's own.
-    """
+def _read(filename: Any, specs: list[Any], pairs: dict[str, Pair]) -> list[Any]:
+    """The tensors for a Saver's specs, read under the source's names and transformed."""
     import tensorflow as tf
 
     if not specs:
         return []
     wanted = [pairs[spec.name] for spec in specs]
-    moved = [bool(parse(pair.transform).steps) or pair.target in dtypes for pair in wanted]
-    # A part of a transformed variable is cut out afterwards: its slice is none of the source's. And of some
-    # dtypes (float16) TensorFlow reads no slices.
+    moved = [bool(parse(pair.transform).steps) for pair in wanted]
+    # A part of a transformed variable is cut out afterwards: its slice is none of the source's.
     slices = ["" if moves else spec.slice_spec for spec, moves in zip(specs, moved, strict=True)]
     with tf.device("cpu:0"):
         tensors = tf.raw_ops.RestoreV2(
             prefix=filename,
             tensor_names=[pair.source for pair in wanted],
             shape_and_slices=slices,
-            dtypes=[tf.as_dtype(dtypes.get(spec.name, spec.dtype)) for spec in specs],
+            dtypes=[spec.dtype for spec in specs],
         )
-        made = [
+        return [
             tensor if cut else _made(tensor, pair, spec.slice_spec)
             for tensor, cut, pair, spec in zip(tensors, slices, wanted, specs, strict=True)
-        ]
-        return [
-            tf.cast(tensor, tf.as_dtype(spec.dtype).base_dtype) if spec.name in dtypes else tensor
-            for tensor, spec in zip(made, specs, strict=True)
         ]
 
 
