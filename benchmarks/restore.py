@@ -24,7 +24,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-REPEATS = 5
+# Enough for memory that earlier calls have freed to be found again: pages that are new cost more than values.
+REPEATS = 15
 
 
 class Seconds(NamedTuple):

@@ -20,6 +20,9 @@ __all__ = ["Stage", "opened_by_tensorflow"]
 
 KEPT = 96 * 2**20
 
+# Bytes; the most that a build of TensorFlow asks for.
+ALIGNMENT = 64
+
 
 class Stage:
     """Values of a source's tensors, transformed for their targets."""
@@ -52,19 +55,30 @@ class Stage:
         TensorFlow takes an aligned array as it is for a variable's memory; a mapped one would bring its file
         with it, and one of the caller's whatever the caller does to it later.
         """
-        import numpy as np
-
         array = self._source(move.source.name)
         shape = move.target.shape
         if shape is None or any(axis < 0 for axis in shape):
             shape = array.shape
-        return np.array(move.transform.apply(array, shape, move.target.dtype), order="C")
+        return _copied(move.transform.apply(array, shape, move.target.dtype))
 
     def _source(self, name: str) -> np.ndarray:
         if name in self._kept:
             return self._kept[name]
         mapped = self._shards.mapped(name) if self._shards is not None else None
         return self._read(name) if mapped is None else mapped
+
+
+def _copied(array: np.ndarray) -> np.ndarray:
+    """A copy that TensorFlow need not copy again: it does so with arrays that are not aligned."""
+    import numpy as np
+
+    if array.dtype.hasobject:
+        return np.array(array, order="C")
+    room = np.empty(array.nbytes + ALIGNMENT, np.uint8)
+    start = -room.__array_interface__["data"][0] % ALIGNMENT
+    copy = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 def opened_by_tensorflow(source: Listing) -> str | None:
