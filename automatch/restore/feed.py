@@ -70,7 +70,7 @@ def _batches(steps: Iterable[_Step], stage: Stage) -> Iterator[tuple[list[Any], 
     feed: dict[str, np.ndarray] = {}
     size = 0
     for move, members in groupby(steps, key=attrgetter("move")):
-        value = stage.value(move)
+        value = stage.value(move, aligned=True)
         for step in members:
             key = step.operation.inputs[1].name
             part = value[step.place.cut] if step.place.cut else value
