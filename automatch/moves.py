@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from automatch.errors import RestoreError
-from automatch.plan import Pair, Plan
+from automatch.errors import PlanError, RestoreError
+from automatch.plan import Pair, Plan, Unmatched
+from automatch.read import read
 from automatch.tensor import Listing, Tensor, short_type
 from automatch.transform import Transform, parse
 
-__all__ = ["Move", "Moves", "collect"]
+__all__ = ["Move", "Moves", "collect", "source_of", "stored_dtypes", "targets_of"]
 
 # As many problems as fit a screen; the rest is counted.
 _SHOWN = 10
@@ -64,6 +66,41 @@ def collect(plan: Plan, source: Listing, target: Listing, *, cast: bool, slots: 
     if problems and strict:
         raise RestoreError(_told(problems))
     return Moves(tuple(moves), left)
+
+
+def source_of(plan: Plan, source: Any = None) -> Listing:
+    """The listing of a plan's source; `source`: where it is, if no longer where the plan says.
+
+    Raises:
+        PlanError: neither says where. PlanIsStale: it is not the one of the plan.
+        UnreadableFile: it is missing or damaged.
+    """
+    if source is None and plan.source.path is None:
+        raise PlanError("the plan does not say where its source lies. Name it with --source, or source=….")
+    listing = read(plan.source.path if source is None else source)
+    plan.check(source=listing)
+    return listing
+
+
+def targets_of(plan: Plan) -> Listing:
+    """The target as far as the plan knows it."""
+    entries: tuple[Pair | Unmatched, ...] = (*plan.pairs, *plan.unmatched)
+    return Listing(tuple(Tensor(entry.target, entry.shape, entry.dtype) for entry in entries))
+
+
+def stored_dtypes(plan: Plan, source: Any = None) -> dict[str, str]:
+    """Target name -> its source's dtype, for the accepted pairs that convert it.
+
+    A plan keeps the target's alone: the source is read, as by `source_of`, if there are any such pairs.
+
+    Raises:
+        RestoreError: a pair cannot be moved.
+    """
+    if not any(parse(pair.transform).cast for pair in plan.accepted):
+        return {}
+    listing = source_of(plan, source)
+    moves = collect(plan, listing, targets_of(plan), cast=True, slots=True, strict=True).moves
+    return {move.target.name: move.source.dtype for move in moves if move.transform.cast}
 
 
 def _undecided(plan: Plan) -> dict[str, str]:

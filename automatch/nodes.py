@@ -82,19 +82,32 @@ def is_resource(node: Any) -> bool:
 
 
 def assigner(graph: Any, place: Place) -> Any:
-    """The node that gives a variable its initial value: feeding its second input sets any value.
+    """A node that assigns to a variable: feeding its second input sets any value.
+
+    That of a Saver where there is one, else the initializer. TensorFlow optimises what leads to a fed value
+    too, and that is next to nothing for a Saver's.
 
     Raises UnsupportedTarget where the graph has no such node that does nothing else.
     """
     node = operation(graph, place.name)
     kind = "AssignVariableOp" if is_resource(node) else "Assign"
-    for consumer in _consumers(node):
-        if consumer.type == kind and consumer.inputs[0] is node.outputs[0] and not consumer.control_inputs:
-            return consumer
-    raise UnsupportedTarget(
-        f"variable '{place.name}' has no assignment in the finalized graph, so that its value cannot be set. "
-        "Restore before the graph is finalized."
-    )
+    found = [
+        consumer
+        for consumer in _consumers(node)
+        if consumer.type == kind and consumer.inputs[0] is node.outputs[0] and not consumer.control_inputs
+    ]
+    if not found:
+        raise UnsupportedTarget(
+            f"variable '{place.name}' has no assignment in the finalized graph, so that its value cannot be "
+            "set. Restore before the graph is finalized."
+        )
+    return next((consumer for consumer in found if _is_read(consumer.inputs[1].op)), found[0])
+
+
+def _is_read(value: Any) -> bool:
+    """True for what a Saver's RestoreV2 has read."""
+    value = value.inputs[0].op if value.type == "Identity" else value
+    return bool(value.type == "RestoreV2")
 
 
 def initialized_check(graph: Any, name: str) -> Any | None:

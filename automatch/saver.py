@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from automatch.errors import PlanConflict, UnsupportedTarget
+from automatch.moves import stored_dtypes
 from automatch.nodes import transformed
 from automatch.plan import Pair, Plan
 from automatch.transform import parse
@@ -16,24 +17,32 @@ __all__ = ["SaverBuilder", "assignment_map", "graph_variables", "var_list"]
 _ELSE = "Use automatch.restore, or reject the pair to leave it out"
 
 
-def SaverBuilder(plan: Plan) -> Any:  # noqa: N802 - it stands where TensorFlow has a class of this name
+def SaverBuilder(  # noqa: N802 - it stands where TensorFlow has a class of this name
+    plan: Plan, *, cast: bool = False, source: Any = None
+) -> Any:
     """A builder for `tf.compat.v1.train.Saver(builder=…)` that restores by the plan.
 
     Reading takes the accepted pairs, by the names of the checkpoint, with their transposes and reshapes;
     variables without an accepted pair are left alone. `save` writes all variables under their own names.
     As in any Saver, the pairs are checked while they are read.
 
+    cast: convert dtypes where the plan says `+cast`. A node that reads has to know the stored dtype, for
+        which the plan's source is looked at.
+    source: where that is, if no longer where the plan says.
+
     Raises:
-        PlanConflict: a pair converts its dtype, which the plan alone does not describe.
+        PlanConflict: a pair converts its dtype without `cast=True`.
+        PlanError, PlanIsStale, UnreadableFile: nothing says what the stored dtypes are.
+        RestoreError: a stored dtype cannot be converted.
     """
     pairs = _accepted(plan)
     for pair in pairs:
-        if parse(pair.transform).cast:
+        if not cast and parse(pair.transform).cast:
             raise PlanConflict(
-                f"a Saver cannot convert '{pair.source}' to {pair.dtype}, as '{pair.transform}' asks for "
-                f"'{pair.target}'. {_ELSE}."
+                f"'{pair.source}' becomes '{pair.target}' by '{pair.transform}', which converts to "
+                f"{pair.dtype}. Pass cast=True, or reject the pair to leave it out."
             )
-    return _builder_class()({pair.target: pair for pair in pairs})
+    return _builder_class()({pair.target: pair for pair in pairs}, stored_dtypes(plan, source))
 
 
 def var_list(plan: Plan, graph: Any = None) -> dict[str, Any]:
@@ -115,16 +124,17 @@ def _renames(plan: Plan, form: str) -> tuple[Pair, ...]:
 
 
 @cache
-def _builder_class() -> Callable[[dict[str, Pair]], Any]:
+def _builder_class() -> Callable[[dict[str, Pair], dict[str, str]], Any]:
     """The class, made when it is first needed: its base comes with TensorFlow."""
     from tensorflow.python.training.saver import BulkSaverBuilder
 
     class PlanSaverBuilder(BulkSaverBuilder):  # type: ignore[misc]
         """Reads by a plan, in one RestoreV2."""
 
-        def __init__(self, pairs: dict[str, Pair]) -> None:
+        def __init__(self, pairs: dict[str, Pair], stored: dict[str, str]) -> None:
             super().__init__()
             self._pairs = pairs
+            self._stored = stored
 
         def _AddRestoreOps(  # noqa: N802 - TensorFlow's name
             self, filename_tensor: Any, saveables: list[Any], *rest: Any, **options: Any
@@ -137,13 +147,13 @@ def _builder_class() -> Callable[[dict[str, Pair]], Any]:
 
         def bulk_restore(self, filename_tensor: Any, saveables: list[Any], *_: Any) -> list[Any]:
             specs = [spec for saveable in saveables for spec in saveable.specs]
-            return _read(filename_tensor, specs, self._pairs)
+            return _read(filename_tensor, specs, self._pairs, self._stored)
 
     return PlanSaverBuilder
 
 
-def _read(filename: Any, specs: list[Any], pairs: dict[str, Pair]) -> list[Any]:
-    """The tensors for a Saver's specs, read under the source's names and transformed."""
+def _read(filename: Any, specs: list[Any], pairs: dict[str, Pair], stored: dict[str, str]) -> list[Any]:
+    """The tensors for a Saver's specs, read under the source's names, transformed and converted."""
     import tensorflow as tf
 
     if not specs:
@@ -157,12 +167,14 @@ def _read(filename: Any, specs: list[Any], pairs: dict[str, Pair]) -> list[Any]:
             prefix=filename,
             tensor_names=[pair.source for pair in wanted],
             shape_and_slices=slices,
-            dtypes=[spec.dtype for spec in specs],
+            dtypes=[stored.get(spec.name, spec.dtype) for spec in specs],
         )
-        return [
+        made = [
             tensor if cut else _made(tensor, pair, spec.slice_spec)
             for tensor, cut, pair, spec in zip(tensors, slices, wanted, specs, strict=True)
         ]
+        # Nothing is added for what has its dtype already.
+        return [tf.cast(tensor, spec.dtype) for tensor, spec in zip(made, specs, strict=True)]
 
 
 def _made(tensor: Any, pair: Pair, slice_spec: str) -> Any:

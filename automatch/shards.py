@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from automatch.errors import UnreadableFile
 from automatch.read.bundle import Bundle, Entry, data_path, read_bundle
 from automatch.read.tf_types import ITEM_SIZE, numpy_dtype
-from automatch.read.values import read_values
+from automatch.read.values import BundleValues
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +28,8 @@ def shards_of(listing: Listing) -> Shards | None:
     """The data shards behind a listing; None where it is no checkpoint with an index."""
     if not has_shards(listing) or listing.path is None:
         return None
-    return Shards(read_bundle(Path(listing.path)))
+    known = listing.values
+    return Shards(known.bundle if isinstance(known, BundleValues) else read_bundle(Path(listing.path)))
 
 
 def has_shards(listing: Listing) -> bool:
@@ -41,7 +42,7 @@ class Shards:
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
-        self._value = read_values(bundle)
+        self._value = BundleValues(bundle)
 
     @cached_property
     def _maps(self) -> dict[int, np.ndarray]:

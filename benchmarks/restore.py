@@ -4,8 +4,9 @@ Each way runs in a process of its own, in turn with the way that it is compared 
 calls counts, and of its repeated ones, each in seconds of CPU and, behind the stroke, of the clock, which
 says less the busier the machine is. Memory is what the process itself had beyond the start (pages of mapped
 files are not its own): variables of a session have no value before, so that theirs is part of it; those
-outside of a session have. Nodes are those that the first call added, and all others. The page cache is warm,
-the modules are loaded. Ratios, not seconds, are what may be compared between machines.
+outside of a session have. The first call of a Saver builds it; what a graph has before it is finalized (a
+Scaffold gives it a Saver) is no part of a restore. Nodes are those that the first call added, and all others.
+The page cache is warm, modules are loaded. Ratios, not seconds, are what may be compared between machines.
 
     python -m benchmarks restore [--megabytes 400] [--variables 300 3000] [--rounds 1]
 """
@@ -24,7 +25,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-REPEATS = 5
+# Enough for memory that earlier calls have freed to be found again: pages that are new cost more than values.
+REPEATS = 15
 
 
 class Seconds(NamedTuple):
@@ -76,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _table(folder: Path, rounds: int) -> None:
     print(f"  {'CPU/clock':42}{'first':>13}{'repeated':>13}{'memory':>9}{'nodes':>10}")
     costs: dict[str, Cost] = {}
-    for title, plain, ours in PAIRS:
+    for title, plain, ours, bar in PAIRS:
         ways = [way for way in (plain, ours) if way not in costs]
         runs = [[_run(way, folder) for way in ways] for _ in range(rounds)]
         for i, way in enumerate(ways):
@@ -84,10 +86,10 @@ def _table(folder: Path, rounds: int) -> None:
             nodes = f"{cost.nodes[0]}+{cost.nodes[1]}"
             print(f"  {way:42}{cost.first!s:>13}{cost.best!s:>13}{cost.memory:6.0f} MB{nodes:>10}")
         a, b = costs[plain], costs[ours]
-        print(
-            f"  {title:42}{_ratio(b.first, a.first):>13}{_ratio(b.best, a.best):>13}   of the time",
-            flush=True,
-        )
+        met = all(x.cpu <= bar * y.cpu for x, y in ((b.first, a.first), (b.best, a.best)))
+        ratios = f"{_ratio(b.first, a.first):>13}{_ratio(b.best, a.best):>13}"
+        said = f"at most {bar:.2f} of the CPU: {'met' if met else 'MISSED'}"
+        print(f"  {title:42}{ratios}   {said}", flush=True)
     print()
 
 
@@ -228,7 +230,9 @@ def _nodes(graph: Any) -> int:
     return 0 if graph is None else len(graph.get_operations())
 
 
-def _in_session(folder: Path, *, resource: bool, ours: bool, finalized: bool = False) -> Cost:
+def _in_session(
+    folder: Path, *, resource: bool, ours: bool, finalized: bool = False, with_saver: bool = False
+) -> Cost:
     import tensorflow as tf
 
     import automatch
@@ -238,6 +242,8 @@ def _in_session(folder: Path, *, resource: bool, ours: bool, finalized: bool = F
     with tf.Graph().as_default() as graph, tf1.variable_scope("", use_resource=resource):
         variables = [tf1.get_variable(name, shape) for name in names]
         with tf1.Session() as session:
+            if with_saver:
+                tf1.train.Saver(variables)
             if finalized:
                 graph.finalize()
             if ours:
@@ -306,17 +312,23 @@ WAYS: dict[str, Callable[[Path], Cost]] = {
     "automatch, resource variables, finalized": lambda f: _in_session(
         f, resource=True, ours=True, finalized=True
     ),
+    "automatch, finalized with its own Saver": lambda f: _in_session(
+        f, resource=True, ours=True, finalized=True, with_saver=True
+    ),
     "get_tensor and assign, tf.Variable": lambda f: _eagerly(f, kind="tf", ours=False),
     "automatch, tf.Variable": lambda f: _eagerly(f, kind="tf", ours=True),
     "get_tensor and assign, Keras 3": lambda f: _eagerly(f, kind="keras", ours=False),
     "automatch, Keras 3": lambda f: _eagerly(f, kind="keras", ours=True),
 }
+# What a restore may take at most, as a part of the plain way's time.
+SESSION, EAGER = 1.0, 1 / 1.5
 PAIRS = (
-    ("automatch / Saver", "Saver, resource variables", "automatch, resource variables"),
-    ("automatch / Saver", "Saver, ref variables", "automatch, ref variables"),
-    ("feeding / Saver", "Saver, resource variables", "automatch, resource variables, finalized"),
-    ("automatch / one by one", "get_tensor and assign, tf.Variable", "automatch, tf.Variable"),
-    ("automatch / one by one", "get_tensor and assign, Keras 3", "automatch, Keras 3"),
+    ("automatch / Saver", "Saver, resource variables", "automatch, resource variables", SESSION),
+    ("automatch / Saver", "Saver, ref variables", "automatch, ref variables", SESSION),
+    ("feeding / Saver", "Saver, resource variables", "automatch, resource variables, finalized", SESSION),
+    ("feeding / Saver", "Saver, resource variables", "automatch, finalized with its own Saver", SESSION),
+    ("automatch / one by one", "get_tensor and assign, tf.Variable", "automatch, tf.Variable", EAGER),
+    ("automatch / one by one", "get_tensor and assign, Keras 3", "automatch, Keras 3", EAGER),
 )
 
 if __name__ == "__main__":

@@ -13,10 +13,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from automatch.errors import PlanConflict, UsageError
+from automatch.errors import PlanConflict, UnreadableFile, UsageError
 from automatch.export import export
 from automatch.plan import Plan, Unmatched, Unused
+from automatch.read import read
+from automatch.tensor import Listing, Tensor
 from plan_cases import pair, plan, true_plan
+from restore_helpers import plan_of
 
 v1 = tf.compat.v1
 
@@ -122,7 +125,7 @@ def test_what_a_form_cannot_say_is_refused() -> None:
                 export(made, form)
     with pytest.raises(PlanConflict, match="one name"):
         export(tied, "regex")
-    with pytest.raises(PlanConflict, match="cannot convert"):
+    with pytest.raises(UnreadableFile):
         export(plan([pair("a", "b", transform="identity+cast")]), "saver_builder")
     with pytest.raises(UsageError, match="no form 'poem'"):
         export(tied, "poem")
@@ -206,6 +209,34 @@ def test_an_exported_builder_restores_turns_and_saves(
         assert (values["new/turned"] == np.arange(6).reshape(2, 3).T).all()
         saved = saver.save(session, str(tmp_path / "again.ckpt"))
         assert "new/head" in dict(tf.train.list_variables(saved))
+
+
+WITHOUT_AUTOMATCH = """
+import sys
+sys.modules["automatch"] = None  # as if it were not installed
+import exported, numpy as np, tensorflow as tf
+tf1 = tf.compat.v1
+with tf.Graph().as_default(), tf1.Session() as session:
+    half = tf1.get_variable("new/half", [3, 2], tf.bfloat16)
+    table = tf1.get_variable("new/table", [10, 2], tf.float16, partitioner=tf1.fixed_size_partitioner(3))
+    tf1.train.Saver(builder=exported.RenamingBuilder()).restore(session, sys.argv[1])
+    assert (session.run(half) == np.arange(6).reshape(2, 3).T).all()
+    assert (session.run(table.as_tensor()) == np.arange(20).reshape(10, 2)).all()
+print("restored")
+"""
+
+
+def test_an_exported_builder_converts_where_automatch_is_not_installed(
+    checkpoint: str, tmp_path: Path
+) -> None:
+    source = read(checkpoint)
+    target = Listing((Tensor("new/half", (3, 2), "bfloat16"), Tensor("new/table", (10, 2), "float16")))
+    made = plan_of(source, target, {"new/half": ("net/out", "transpose:1,0+cast"),
+                                    "new/table": ("net/table", "identity+cast")})  # fmt: skip
+    (tmp_path / "exported.py").write_text(export(made, "saver_builder"))
+    line = [sys.executable, "-c", WITHOUT_AUTOMATCH, checkpoint]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "restored\n", done.stderr
 
 
 def test_an_exported_assignment_map_restores(checkpoint: str) -> None:

@@ -130,6 +130,40 @@ def test_a_tf_train_checkpoint(prefix: str) -> None:
     np.testing.assert_array_equal(net.w.numpy(), VALUES["old/w"])
 
 
+def test_a_tf_train_checkpoint_of_a_trained_model_learns_on(tmp_path: Path) -> None:
+    def trained(name: str, steps: int) -> tuple[tf.train.Checkpoint, Any, Any]:
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name=name)])
+        optimizer = keras.optimizers.Adam(0.1)
+        optimizer.build(model.trainable_variables)
+        for _ in range(steps):
+            optimizer.apply_gradients([(v.value, v) for v in model.trainable_variables])
+        return tf.train.Checkpoint(model=model, optimizer=optimizer), model, optimizer
+
+    old, model, optimizer = trained("old", 3)
+    prefix = old.write(str(tmp_path / "object.ckpt"))
+    new, other, its_optimizer = trained("new", 0)
+    # The same object structure gives both sides the same keys.
+    source, target = read(prefix), read(new)
+    pairs = {name: name for name in target.by_name if name in source.by_name}
+    restore(new, prefix, plan_of(source, target, pairs), quiet=True)
+    for mine, theirs in ((other, model), (its_optimizer, optimizer)):
+        for variable, wanted in zip(mine.variables, theirs.variables, strict=True):
+            np.testing.assert_array_equal(variable.numpy(), wanted.numpy())
+
+
+def test_an_interrupt_half_way_leaves_the_old_values(prefix: str) -> None:
+    class Interrupted(_Stubborn):
+        def assign(self, value: np.ndarray) -> None:
+            if not np.array_equal(np.asarray(value), np.ones(self.shape)):
+                raise KeyboardInterrupt
+
+    b, w = tf.Variable(tf.ones([3]), name="b"), tf.Variable(tf.ones([4, 3]), name="w")
+    with pytest.raises(KeyboardInterrupt):
+        run_plan([b, Interrupted(w)], prefix, {"b": "old/b", "w": "old/w"})
+    np.testing.assert_array_equal(b.numpy(), np.ones(3))
+    np.testing.assert_array_equal(w.numpy(), np.ones((4, 3)))
+
+
 def test_a_partitioned_source_is_joined(tmp_path: Path) -> None:
     values = random_values({"emb": (7, 2)})
     prefix = partitioned_checkpoint(tmp_path, values, parts=3)

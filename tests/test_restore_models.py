@@ -16,7 +16,7 @@ import slim_models
 from automatch.errors import RestoreError, UnreadableFile
 from automatch.read import read
 from automatch.restore import restore, restore_auto
-from restore_helpers import checkpoint, plan_of, random_values, tf1
+from restore_helpers import checkpoint, plan_of, random_values, sharded_checkpoint, tf1
 
 IDS = np.array([[3, 1, 4, 1], [5, 9, 2, 6]])
 IMAGES = np.random.default_rng(1).standard_normal((2, 8, 8, 3)).astype(np.float32)
@@ -187,6 +187,37 @@ def test_damage_that_one_of_several_readers_meets_leaves_every_variable(
         for value in session.run(ones):
             assert np.all(value == 1)
     assert len(values) == 12
+
+
+@pytest.mark.parametrize("where", ["session", "finalized", "eager"])
+def test_damage_in_the_middle_one_of_several_shards_names_that_file(tmp_path: Path, where: str) -> None:
+    values = random_values({f"old/{i}": (64, 64) for i in range(6)})
+    prefix = sharded_checkpoint(tmp_path, values, shards=3)
+    pairs = {f"new/{i}": f"old/{i}" for i in range(6)}
+    with open(f"{prefix}.data-00001-of-00003", "r+b") as shard:
+        at = len(shard.read()) // 2
+        shard.seek(at)
+        byte = shard.read(1)
+        shard.seek(at)
+        shard.write(bytes([byte[0] ^ 1]))
+    with pytest.raises(tf.errors.OpError, match="Checksum"):
+        [tf.train.load_checkpoint(prefix).get_tensor(name) for name in values]
+    told = pytest.raises(UnreadableFile, match=r"data-00001-of-00003' is damaged.*'old/[14]'")
+    if where == "eager":
+        variables = {name: tf.Variable(tf.ones([64, 64])) for name in pairs}
+        with told:
+            restore(variables, prefix, plan_of(read(prefix), read(variables), pairs), quiet=True)
+        found = [variable.numpy() for variable in variables.values()]
+    else:
+        with tf.Graph().as_default() as graph, tf1.Session() as session:
+            built = [tf1.get_variable(n, [64, 64], initializer=tf1.ones_initializer()) for n in pairs]
+            session.run([variable.initializer for variable in built])
+            if where == "finalized":
+                graph.finalize()
+            with told:
+                restore(session, prefix, plan_of(read(prefix), read(session), pairs), quiet=True)
+            found = session.run(built)
+    assert all((value == 1).all() for value in found)
 
 
 @pytest.mark.parametrize("kind_of_loss", ["missing", "short"])

@@ -132,6 +132,27 @@ def test_each_parameter_server_reads_its_own_variables(prefix: str, cluster: tf.
         assert placed[assign.inputs[0].op.name] == assign.device
 
 
+@pytest.mark.parametrize("origin", ["checkpoint", "arrays"])
+def test_a_session_that_tensorflow_makes_restores_into_parameter_servers(
+    prefix: str, cluster: tf.distribute.Server, origin: str
+) -> None:
+    with tf.Graph().as_default() as graph:
+        with tf1.device(tf1.train.replica_device_setter(ps_tasks=2, worker_device="/job:worker/task:0")):
+            w, b = tf1.get_variable("w", [4, 3]), tf1.get_variable("b", [3])
+            emb = tf1.get_variable("emb", [6, 2], partitioner=tf1.fixed_size_partitioner(2))
+            fresh = tf1.get_variable("fresh", [3], initializer=tf1.ones_initializer())
+        source = prefix if origin == "checkpoint" else VALUES
+        plan = plan_of(read(source), read(graph), {"w": "old/w", "b": "old/b", "emb": "old/emb"})
+        with tf1.train.MonitoredTrainingSession(master=cluster.target) as session:
+            assert graph.finalized
+            restored = restore(session, source, plan, quiet=True)
+            np.testing.assert_array_equal(session.run(w), VALUES["old/w"])
+            np.testing.assert_array_equal(session.run(b), VALUES["old/b"])
+            np.testing.assert_array_equal(np.concatenate(session.run(list(emb))), VALUES["old/emb"])
+            np.testing.assert_array_equal(session.run(fresh), np.ones(3))
+    assert (restored.unmatched, restored.uninitialized) == (["fresh"], [])
+
+
 def test_damage_on_one_parameter_server_leaves_the_other_as_it_was(
     prefix: str, cluster: tf.distribute.Server
 ) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import keras
+import ml_dtypes
+import msgspec
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from automatch.errors import PlanConflict, UnsupportedTarget
+from automatch.errors import PlanConflict, PlanError, PlanIsStale, RestoreError, UnsupportedTarget
 from automatch.plan import Plan
 from automatch.read import read
+from automatch.restore import restore
 from automatch.saver import SaverBuilder, assignment_map, var_list
 from automatch.tensor import Listing, Part, Tensor
 from restore_helpers import checkpoint, plan_of, random_values, tf1
@@ -93,10 +96,67 @@ def test_builder_refuses_a_tensor_of_another_shape_than_the_plan_says(prefix: st
         np.testing.assert_array_equal(session.run(w), np.ones((3, 4)))
 
 
-def test_builder_refuses_a_cast_in_words(prefix: str) -> None:
+def test_builder_refuses_a_cast_that_nobody_asked_for(prefix: str) -> None:
     plan = the_plan(prefix, target(new__w=(4, 3)), new__w=("old/w", "identity+cast"))
-    with pytest.raises(PlanConflict, match="cannot convert 'old/w' to float32"):
+    with pytest.raises(PlanConflict, match=r"'old/w' becomes 'new/w'.*converts to float32\. Pass cast=True"):
         SaverBuilder(plan)
+
+
+NUMBERS = ["bfloat16", "float16", "float32", "float64", "int8", "uint8", "int32", "int64", "complex64"]
+CASTS = [
+    (stored, wanted) for stored in NUMBERS for wanted in NUMBERS if stored != wanted and stored != "complex64"
+]
+
+
+def test_builder_converts_between_all_dtypes_as_restore_does(tmp_path: Path) -> None:
+    values = {dtype: np.array([0, 1, 2, 100]).astype(tf.as_dtype(dtype).as_numpy_dtype) for dtype in NUMBERS}
+    prefix = checkpoint(tmp_path, values)
+    listing = Listing(tuple(Tensor(f"{a}/{b}", (4,), b) for a, b in CASTS))
+    plan = plan_of(read(prefix), listing, {f"{a}/{b}": (a, "identity+cast") for a, b in CASTS})
+    with tf.Graph().as_default(), tf1.Session() as session:
+        variables = {f"{a}/{b}": tf1.get_variable(f"{a}/{b}", initializer=tf.zeros([4], b)) for a, b in CASTS}
+        tf1.train.Saver(builder=SaverBuilder(plan, cast=True)).restore(session, prefix)
+        by_saver = session.run(variables)
+        restore(session, prefix, plan, cast=True, quiet=True)
+        by_restore = session.run(variables)
+    for stored, wanted in CASTS:
+        found = by_saver[f"{stored}/{wanted}"]
+        assert found.dtype == tf.as_dtype(wanted).as_numpy_dtype
+        np.testing.assert_array_equal(found, values[stored].astype(found.dtype))
+        np.testing.assert_array_equal(found, by_restore[f"{stored}/{wanted}"])
+
+
+def test_builder_converts_parts_and_what_it_turns(prefix: str, use_resource: bool) -> None:
+    bf16 = ml_dtypes.bfloat16
+    shapes = {"t": (3, 4), "emb": (5, 2), "turned": (2, 5)}
+    listing = Listing(tuple(Tensor(name, shape, "bfloat16") for name, shape in shapes.items()))
+    plan = the_plan(prefix, listing, t=("old/w", "transpose:1,0+cast"), emb=("old/emb", "identity+cast"),
+                    turned=("old/emb", "transpose:1,0+cast"))  # fmt: skip
+    parts = tf1.fixed_size_partitioner
+    with tf.Graph().as_default(), tf1.variable_scope("", use_resource=use_resource), tf1.Session() as session:
+        t = tf1.get_variable("t", [3, 4], tf.bfloat16)
+        emb = tf1.get_variable("emb", [5, 2], tf.bfloat16, partitioner=parts(2))
+        turned = tf1.get_variable("turned", [2, 5], tf.bfloat16, partitioner=parts(2, axis=1))
+        tf1.train.Saver(builder=SaverBuilder(plan, cast=True)).restore(session, prefix)
+        np.testing.assert_array_equal(session.run(t), VALUES["old/w"].T.astype(bf16))
+        np.testing.assert_array_equal(session.run(emb.as_tensor()), VALUES["old/emb"].astype(bf16))
+        np.testing.assert_array_equal(session.run(turned.as_tensor()), VALUES["old/emb"].T.astype(bf16))
+
+
+def test_builder_needs_the_checkpoint_to_know_what_is_converted(prefix: str, tmp_path: Path) -> None:
+    listing = Listing((Tensor("new/w", (4, 3), "float16"),))
+    plan = the_plan(prefix, listing, new__w=("old/w", "identity+cast"))
+    homeless = msgspec.structs.replace(plan, source=msgspec.structs.replace(plan.source, path=None))
+    with pytest.raises(PlanError, match="does not say where its source lies"):
+        SaverBuilder(homeless, cast=True)
+    assert SaverBuilder(homeless, cast=True, source=prefix)
+    other = checkpoint(tmp_path, {"x": np.ones(3, np.float32)}, "other.ckpt")
+    with pytest.raises(PlanIsStale):
+        SaverBuilder(homeless, cast=True, source=other)
+    words = checkpoint(tmp_path, {"old/w": np.full((4, 3), b"a", object)}, "words.ckpt")
+    spoken = the_plan(words, listing, new__w=("old/w", "identity+cast"))
+    with pytest.raises(RestoreError, match="no conversion keeps its meaning"):
+        SaverBuilder(spoken, cast=True)
 
 
 def test_var_list_restores_whole_and_partitioned_variables(prefix: str, use_resource: bool) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from automatch.errors import PlanConflict, UsageError
 from automatch.export.regexes import literal, ruled
 from automatch.export.templates import ASSIGNMENT_MAP, LOOK_UP, REGEX, SAVER_BUILDER, VAR_LIST
+from automatch.moves import stored_dtypes
 from automatch.plan import Pair, Plan
 from automatch.transform import parse
 
@@ -18,8 +19,11 @@ __all__ = ["export"]
 def export(plan: Plan, form: str) -> str:
     """The accepted pairs as text of a form: `var_list`, `assignment_map`, `saver_builder`, `regex` or `json`.
 
+    A saver_builder that converts has to know the stored dtypes: for these the plan's source is looked at.
+
     Raises:
         PlanConflict: a pair changes values in a way that the form cannot say, or two take one tensor.
+        PlanError, PlanIsStale, UnreadableFile, RestoreError: pairs convert, and nothing says from what.
         UsageError: there is no such form.
     """
     forms: dict[str, Callable[[Plan], str]] = {
@@ -99,22 +103,23 @@ def _saver_builder(plan: Plan) -> str:
         steps = _steps(pair)
         if steps:
             changes.append(f"    {literal(pair.target)}: {steps!r},")
-    names = _entries(rest)
-    return _filled(SAVER_BUILDER, plan, names, rules="\n".join(rules), changes="\n".join(changes))
+    return _filled(
+        SAVER_BUILDER,
+        plan,
+        _entries(rest),
+        rules="\n".join(rules),
+        changes="\n".join(changes),
+        dtypes=_entries(stored_dtypes(plan).items()),
+    )
 
 
 def _steps(pair: Pair) -> list[tuple[str, list[int]]]:
-    """The transform as `(step, axes)`, the last reshape being to the target's shape.
+    """The transform as `(step, axes)`, less its cast; the last reshape is to the target's shape.
 
     Raises:
-        PlanConflict: it converts the dtype, or the target's shape is not known.
+        PlanConflict: the target's shape is not known.
     """
     transform = parse(pair.transform)
-    if transform.cast:
-        raise PlanConflict(
-            f"a Saver cannot convert '{pair.source}' to {pair.dtype}, as '{pair.transform}' asks for "
-            f"'{pair.target}'. Use automatch.restore with cast=True, or reject the pair."
-        )
     steps = []
     for step in transform.steps:
         axes = step.axes if step.axes is not None else pair.shape

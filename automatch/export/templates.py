@@ -75,6 +75,10 @@ NAMES = {{
 CHANGES = {{
 {changes}
 }}
+# What the checkpoint holds, where that is converted to the variable's own dtype.
+DTYPES = {{
+{dtypes}
+}}
 
 
 def name_in_checkpoint(name):
@@ -97,7 +101,7 @@ class RenamingBuilder(BaseSaverBuilder):
             prefix=filename_tensor,
             tensor_names=[name_in_checkpoint(spec.name)],
             shape_and_slices=["" if steps else spec.slice_spec],
-            dtypes=[spec.dtype],
+            dtypes=[DTYPES.get(spec.name, spec.dtype)],
         )[0]
         for step, axes in steps:
             tensor = tf.transpose(tensor, axes) if step == "transpose" else tf.reshape(tensor, axes)
@@ -106,7 +110,7 @@ class RenamingBuilder(BaseSaverBuilder):
             *_, place = spec.slice_spec.split()
             spans = [("0,-1" if span == "-" else span).split(",") for span in place.split(":")]
             tensor = tf.slice(tensor, [int(start) for start, _ in spans], [int(count) for _, count in spans])
-        return tensor
+        return tf.cast(tensor, spec.dtype)
 
 
 # saver = tf.compat.v1.train.Saver(builder=RenamingBuilder())

@@ -14,7 +14,7 @@ from automatch.read.files import first_bytes, open_regular, read_whole
 from automatch.read.slices import placed
 from automatch.read.table import FOOTER_SIZE, is_table
 from automatch.read.tf_types import NAME
-from automatch.read.values import read_values, string_scalar
+from automatch.read.values import BundleValues, string_scalar
 from automatch.tensor import Listing, Part, Tensor
 
 __all__ = ["find_prefix", "listing_of", "matches", "read", "require_values"]
@@ -102,7 +102,7 @@ def listing_of(bundle: Bundle) -> Listing:
         framework="tf2-object" if by_object else "tf1",
         path=str(bundle.prefix),
         notes=tuple(notes),
-        values=None if bundle.missing else read_values(bundle),
+        values=None if bundle.missing else BundleValues(bundle),
     )
 
 

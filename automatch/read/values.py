@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,32 +15,33 @@ from automatch.read.slices import is_whole, placed
 from automatch.read.table import masked_crc
 from automatch.read.tf_types import NAME, OPAQUE, STRING, numpy_dtype
 from automatch.read.wire import varint
-from automatch.tensor import Values
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["read_values", "string_scalar"]
+__all__ = ["BundleValues", "string_scalar"]
 
 
-def read_values(bundle: Bundle) -> Values:
-    """A function that reads one tensor by its name: a read-only array, for strings one of bytes objects.
+@dataclass(frozen=True, slots=True)
+class BundleValues:
+    """What reads a checkpoint's tensors, and its index, for who reads them in another way."""
 
-    It raises UnreadableFile where a shard is missing or its bytes do not fit their checksum, KeyError for
-    a name that the checkpoint has not.
-    """
+    bundle: Bundle
 
-    def value(name: str) -> np.ndarray[Any, Any]:
-        entry = bundle.entries[name]
+    def __call__(self, name: str) -> np.ndarray[Any, Any]:
+        """The tensor of a name: a read-only array, for strings one of bytes objects.
+
+        Raises UnreadableFile where a shard is missing or its bytes do not fit their checksum, KeyError for
+        a name that the checkpoint has not.
+        """
+        entry = self.bundle.entries[name]
         if entry.dtype in OPAQUE:
             raise UnreadableFile(
                 f"'{name}' is a {NAME[entry.dtype]}. Leave it out; only TensorFlow reads such."
             )
         if entry.slices:
-            return _assemble(bundle, name, entry)
-        return _stored(bundle, name, entry)
-
-    return value
+            return _assemble(self.bundle, name, entry)
+        return _stored(self.bundle, name, entry)
 
 
 def string_scalar(bundle: Bundle, name: str) -> bytes:

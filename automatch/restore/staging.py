@@ -20,6 +20,9 @@ __all__ = ["Stage", "opened_by_tensorflow"]
 
 KEPT = 96 * 2**20
 
+# Bytes; the most that a build of TensorFlow asks for.
+ALIGNMENT = 64
+
 
 class Stage:
     """Values of a source's tensors, transformed for their targets."""
@@ -46,11 +49,14 @@ class Stage:
                 self._kept[name] = value
                 room -= value.nbytes
 
-    def value(self, move: Move) -> np.ndarray:
+    def value(self, move: Move, *, aligned: bool = False) -> np.ndarray:
         """The value that the target of a move is to have, in memory that nothing else holds.
 
         TensorFlow takes an aligned array as it is for a variable's memory; a mapped one would bring its file
         with it, and one of the caller's whatever the caller does to it later.
+
+        aligned: make it such an array. For one value at a time it does not pay: what the variable held before
+            would be too small a place for the next, so that all of them would come to new memory.
         """
         import numpy as np
 
@@ -58,13 +64,25 @@ class Stage:
         shape = move.target.shape
         if shape is None or any(axis < 0 for axis in shape):
             shape = array.shape
-        return np.array(move.transform.apply(array, shape, move.target.dtype), order="C")
+        made = move.transform.apply(array, shape, move.target.dtype)
+        return _aligned(made) if aligned and not made.dtype.hasobject else np.array(made, order="C")
 
     def _source(self, name: str) -> np.ndarray:
         if name in self._kept:
             return self._kept[name]
         mapped = self._shards.mapped(name) if self._shards is not None else None
         return self._read(name) if mapped is None else mapped
+
+
+def _aligned(array: np.ndarray) -> np.ndarray:
+    """A copy that TensorFlow need not copy again."""
+    import numpy as np
+
+    room = np.empty(array.nbytes + ALIGNMENT, np.uint8)
+    start = -room.__array_interface__["data"][0] % ALIGNMENT
+    copy = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 def opened_by_tensorflow(source: Listing) -> str | None:

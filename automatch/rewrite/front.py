@@ -12,14 +12,13 @@ from typing import Any
 
 from automatch.errors import PlanError, RestoreError, UnwritableFile, UsageError
 from automatch.files import beside, reason
-from automatch.moves import collect
-from automatch.plan import Pair, Plan, Unmatched
-from automatch.read import read
+from automatch.moves import collect, source_of, targets_of
+from automatch.plan import Plan
 from automatch.rewrite.checkpoint import Written, write_checkpoint
 from automatch.rewrite.progress import Progress, Report
 from automatch.rewrite.weights import FORMS, writer
 from automatch.shards import shards_of
-from automatch.tensor import Listing, Tensor
+from automatch.tensor import Listing
 
 __all__ = ["Rewritten", "apply"]
 
@@ -84,8 +83,9 @@ def apply(
         )
     agreed = plan if isinstance(plan, Plan) else Plan.load(plan)
     _check_decided(agreed, skip_undecided=skip_undecided)
-    listing = _listing(agreed, source)
-    moves = collect(agreed, listing, _targets(agreed), cast=True, slots=True, strict=True).moves
+    listing = _with_values(source_of(agreed, source))
+    targets = targets_of(agreed)
+    moves = collect(agreed, listing, targets, cast=True, slots=True, strict=True).moves
     place = _free(Path(out), force=force)
     with _moved_into_place(place) as folder:
         if to == "checkpoint":
@@ -101,7 +101,7 @@ def apply(
             written = Written(tuple(move.target.name for move in moves), 0, 0)
     names = tuple(move.target.name for move in moves)
     known = set(names)
-    missing = tuple(t.name for t in _targets(agreed).tensors if t.name not in known)
+    missing = tuple(t.name for t in targets.tensors if t.name not in known)
     return Rewritten(place, names, written.changed, missing, written.linked, written.copied)
 
 
@@ -114,21 +114,12 @@ def _check_decided(plan: Plan, *, skip_undecided: bool) -> None:
         )
 
 
-def _listing(plan: Plan, source: Any) -> Listing:
-    if source is None and plan.source.path is None:
-        raise PlanError("the plan does not say where its source lies. Name it with --source.")
-    listing = read(plan.source.path if source is None else source)
-    plan.check(source=listing)
+def _with_values(listing: Listing) -> Listing:
+    """The listing itself. Raises RestoreError where it has names only."""
     if listing.values is None:
         why = " ".join(listing.notes) or "It holds names only."
         raise RestoreError(f"'{listing.path or listing.format}' has no values to write. {why}")
     return listing
-
-
-def _targets(plan: Plan) -> Listing:
-    """The target as far as the plan knows it."""
-    entries: tuple[Pair | Unmatched, ...] = (*plan.pairs, *plan.unmatched)
-    return Listing(tuple(Tensor(entry.target, entry.shape, entry.dtype) for entry in entries))
 
 
 def _free(out: Path, *, force: bool) -> Path:
