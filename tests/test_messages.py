@@ -12,6 +12,7 @@ from automatch.errors import AutomatchError
 from automatch.export import export
 from automatch.plan import Plan
 from automatch.planfile import decode
+from automatch.saver import SaverBuilder
 from plan_cases import listing, pair, plan
 
 SOURCE, TARGET = listing("a/w", "a/b"), listing("x/w", "x/b", path="graph.meta")
@@ -49,9 +50,9 @@ MESSAGES: dict[str, Callable[[], object]] = {
     "Export a saver_builder, use automatch.restore, or reject the pair.": lambda: export(
         plan([pair("a", "b", transform="transpose:1,0")]), "var_list"
     ),
-    "a Saver cannot convert 'a' to float32, as 'identity+cast' asks for 'b'. "
-    "Use automatch.restore with cast=True, or reject the pair.": lambda: export(
-        plan([pair("a", "b", transform="identity+cast")]), "saver_builder"
+    "'a' becomes 'b' by 'identity+cast', which converts to float32. "
+    "Pass cast=True, or reject the pair to leave it out.": lambda: SaverBuilder(
+        plan([pair("a", "b", transform="identity+cast")])
     ),
 }
 
