@@ -23,11 +23,14 @@ __all__ = [
     "is_resource",
     "operation",
     "places",
+    "reads_slices",
     "run_in",
     "transformed",
 ]
 
 _BUILDING = RLock()
+# RestoreV2 says "not supported" of slices of these, tried with each dtype that it saves (TensorFlow 2.21).
+_WHOLE = frozenset({"float16", "uint16", "uint32", "uint64", "string", "float8_e5m2", "float8_e4m3fn"})
 _RESOURCE = ("VarHandleOp", "VarHandlesOp")
 
 
@@ -64,6 +67,11 @@ def places(variable: Tensor) -> tuple[Place, ...]:
 def _spec(whole: Shape, offset: Shape, shape: Shape) -> str:
     sizes = " ".join(map(str, whole))
     return sizes + " " + ":".join(f"{first},{size}" for first, size in zip(offset, shape, strict=True))
+
+
+def reads_slices(dtype: str) -> bool:
+    """Whether TensorFlow reads a part of a stored tensor of this dtype; of others it reads but the whole."""
+    return dtype not in _WHOLE
 
 
 def operation(graph: Any, name: str) -> Any:

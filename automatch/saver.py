@@ -8,7 +8,7 @@ from typing import Any
 
 from automatch.errors import PlanConflict, UnsupportedTarget
 from automatch.moves import stored_dtypes
-from automatch.nodes import transformed
+from automatch.nodes import reads_slices, transformed
 from automatch.plan import Pair, Plan
 from automatch.transform import parse
 
@@ -159,15 +159,18 @@ def _read(filename: Any, specs: list[Any], pairs: dict[str, Pair], stored: dict[
     if not specs:
         return []
     wanted = [pairs[spec.name] for spec in specs]
-    moved = [bool(parse(pair.transform).steps) for pair in wanted]
+    dtypes = [tf.as_dtype(stored.get(spec.name, spec.dtype)).base_dtype for spec in specs]
     # A part of a transformed variable is cut out afterwards: its slice is none of the source's.
-    slices = ["" if moves else spec.slice_spec for spec, moves in zip(specs, moved, strict=True)]
+    slices = [
+        "" if parse(pair.transform).steps or not reads_slices(dtype.name) else spec.slice_spec
+        for pair, dtype, spec in zip(wanted, dtypes, specs, strict=True)
+    ]
     with tf.device("cpu:0"):
         tensors = tf.raw_ops.RestoreV2(
             prefix=filename,
             tensor_names=[pair.source for pair in wanted],
             shape_and_slices=slices,
-            dtypes=[stored.get(spec.name, spec.dtype) for spec in specs],
+            dtypes=dtypes,
         )
         made = [
             tensor if cut else _made(tensor, pair, spec.slice_spec)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import ml_dtypes
@@ -12,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 from automatch.errors import PlanConflict, PlanError, PlanIsStale, RestoreError, UnsupportedTarget
+from automatch.export import export
 from automatch.plan import Plan
 from automatch.read import read
 from automatch.restore import restore
@@ -141,6 +143,41 @@ def test_builder_converts_parts_and_what_it_turns(prefix: str, use_resource: boo
         np.testing.assert_array_equal(session.run(t), VALUES["old/w"].T.astype(bf16))
         np.testing.assert_array_equal(session.run(emb.as_tensor()), VALUES["old/emb"].astype(bf16))
         np.testing.assert_array_equal(session.run(turned.as_tensor()), VALUES["old/emb"].T.astype(bf16))
+
+
+@pytest.mark.parametrize("way", ["builder", "exported", "restore"])
+@pytest.mark.parametrize(
+    ("stored", "wanted"),
+    [("float16", "float16"), ("float16", "float32"), ("uint32", "uint32"), ("string", "string")],
+)
+def test_parts_of_what_tensorflow_reads_only_whole(
+    tmp_path: Path, way: str, stored: str, wanted: str
+) -> None:
+    numbers = np.arange(10).reshape(5, 2)
+    values = numbers.astype(bytes).astype(object) if stored == "string" else numbers.astype(stored)
+    prefix = checkpoint(tmp_path, {"old/emb": values})
+    cast = "" if stored == wanted else "+cast"
+    listing = Listing((Tensor("emb", (5, 2), wanted),))
+    plan = plan_of(read(prefix), listing, {"emb": ("old/emb", f"identity{cast}")})
+    with tf.Graph().as_default(), tf1.Session() as session:
+        emb = tf1.get_variable(
+            "emb",
+            [5, 2],
+            wanted,
+            partitioner=tf1.fixed_size_partitioner(2),
+            initializer=tf1.zeros_initializer(),
+        )
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            tf1.train.Saver({"old/emb": list(emb)}).restore(session, prefix)
+        if way == "restore":
+            restore(session, prefix, plan, cast=True, quiet=True)
+        else:
+            exported: dict[str, Any] = {}
+            exec(export(plan, "saver_builder"), exported)
+            made = SaverBuilder(plan, cast=True) if way == "builder" else exported["RenamingBuilder"]()
+            tf1.train.Saver(builder=made).restore(session, prefix)
+        found = np.concatenate(session.run(list(emb)))
+    np.testing.assert_array_equal(found, values if stored == "string" else numbers.astype(wanted))
 
 
 def test_builder_needs_the_checkpoint_to_know_what_is_converted(prefix: str, tmp_path: Path) -> None:

@@ -79,6 +79,8 @@ CHANGES = {{
 DTYPES = {{
 {dtypes}
 }}
+# Of these TensorFlow reads no slices.
+WHOLE = (tf.float16, tf.uint16, tf.uint32, tf.uint64, tf.string)
 
 
 def name_in_checkpoint(name):
@@ -97,15 +99,17 @@ class RenamingBuilder(BaseSaverBuilder):
 
     def _read(self, filename_tensor, spec):
         steps = CHANGES.get(spec.name, [])
+        stored = tf.as_dtype(DTYPES.get(spec.name, spec.dtype)).base_dtype
+        whole = bool(steps) or stored in WHOLE
         tensor = tf.raw_ops.RestoreV2(
             prefix=filename_tensor,
             tensor_names=[name_in_checkpoint(spec.name)],
-            shape_and_slices=["" if steps else spec.slice_spec],
-            dtypes=[DTYPES.get(spec.name, spec.dtype)],
+            shape_and_slices=["" if whole else spec.slice_spec],
+            dtypes=[stored],
         )[0]
         for step, axes in steps:
             tensor = tf.transpose(tensor, axes) if step == "transpose" else tf.reshape(tensor, axes)
-        if steps and spec.slice_spec:
+        if whole and spec.slice_spec:
             # "6 4 0,2:0,4": the whole shape, then start and length on each axis.
             *_, place = spec.slice_spec.split()
             spans = [("0,-1" if span == "-" else span).split(",") for span in place.split(":")]

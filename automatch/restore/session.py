@@ -14,7 +14,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from automatch.moves import Move
-from automatch.nodes import Place, building, is_resource, operation, places, run_in, transformed
+from automatch.nodes import Place, building, is_resource, operation, places, reads_slices, run_in, transformed
 from automatch.tensor import Shape
 from automatch.transform import Transform
 
@@ -34,7 +34,7 @@ class _Assignment:
     @property
     def spec(self) -> str:
         """The slice that RestoreV2 is asked for; a part of what is transformed can only be cut afterwards."""
-        return "" if self.transform.steps else self.place.spec
+        return self.place.spec if reads_slices(self.dtype) and not self.transform.steps else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +167,9 @@ def _reader(prefix: Any, assignments: Iterable[_Assignment]) -> tuple[Any, list[
 
 def _value(assignment: _Assignment, tensor: Any) -> Any:
     """The tensor transformed and cut to the part of the variable that it is for."""
-    if not assignment.transform.steps:
-        # Without a known shape an assignment to a resource variable would accept any.
-        tensor.set_shape(assignment.place.shape if assignment.spec else assignment.shape)
+    # Without a known shape an assignment to a resource variable would accept any.
+    if assignment.spec:
+        tensor.set_shape(assignment.place.shape)
         return tensor
     tensor.set_shape(assignment.shape)
     tensor = transformed(tensor, assignment.transform, assignment.whole)
