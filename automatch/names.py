@@ -154,7 +154,8 @@ def _among(name: Name, seen: Collection[tuple[str, ...]]) -> Name:
         above = name.components[:place]
         if (*above, component + "_1") in seen:
             return component + "_0"
-        counted = (*above, _DIMENSION.sub(r"\1c", component)) in seen
+        third = _DIMENSION.sub(r"\1c", component)
+        counted = third != component and (*above, third) in seen
         return _DIMENSION.sub(r"\1_3", component) if counted else component
 
     components = tuple(explained(*placed) for placed in enumerate(name.components))

@@ -185,3 +185,19 @@ def less(model: Model, *starts: Part) -> Model:
 def reordered(side: Listing, places: Collection[int]) -> Listing:
     """The same listing with its tensors in another order."""
     return replace(side, tensors=tuple(side.tensors[i] for i in places))
+
+
+def side(lines: str, *, order: Order = "sorted", framework: str = "tf1") -> Listing:
+    """A listing from lines such as `encoder/kernel 3 4`."""
+    rows = [line.split() for line in lines.strip().splitlines()]
+    tensors = [Tensor(name, tuple(map(int, shape)), "float32") for name, *shape in rows]
+    if order == "sorted":
+        tensors.sort(key=lambda tensor: tensor.name)
+    return Listing(tuple(tensors), framework=framework, order=order)
+
+
+def twice(model: Model, write: Vocabulary, first: str, second: str, *, order: Order) -> Listing:
+    """The model in two scopes."""
+    within = listing(model, write, order=order)
+    towers = [replace(t, name=f"{scope}/{t.name}") for scope in (first, second) for t in within.tensors]
+    return replace(within, tensors=tuple(towers))

@@ -130,7 +130,7 @@ def test_a_tf_train_checkpoint(prefix: str) -> None:
     np.testing.assert_array_equal(net.w.numpy(), VALUES["old/w"])
 
 
-def test_a_tf_train_checkpoint_of_a_trained_model_learns_on(tmp_path: Path) -> None:
+def test_a_tf_train_checkpoint_of_a_trained_model_gets_its_optimizer_too(tmp_path: Path) -> None:
     def trained(name: str, steps: int) -> tuple[tf.train.Checkpoint, Any, Any]:
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name=name)])
         optimizer = keras.optimizers.Adam(0.1)

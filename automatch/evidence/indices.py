@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from automatch.describe import Features
+from automatch.describe import Features, Path
+from automatch.names import template
 
 __all__ = ["Indices"]
 
@@ -67,13 +68,9 @@ def _table(side: Features, width: int) -> npt.NDArray[np.int64]:
 
 def _templates(side: Features) -> npt.NDArray[np.intp]:
     """A number for each variable that is the same for names that differ in their numbers only."""
-    places: dict[tuple[str, ...], int] = {}
+    places: dict[Path, int] = {}
     return np.array(
-        [
-            places.setdefault(tuple("#" if isinstance(a, int) else a for a in name.atoms), len(places))
-            for name in side.names
-        ],
-        dtype=np.intp,
+        [places.setdefault(template(name.atoms), len(places)) for name in side.names], dtype=np.intp
     )
 
 

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from itertools import pairwise
 
-from automatch.describe import Features
+from automatch.describe import Features, Path
+from automatch.names import template
 
 __all__ = ["counts", "in_rows"]
 
@@ -30,10 +31,10 @@ def counts(values: Collection[int]) -> bool:
 
 def in_rows(side: Features) -> bool:
     """Whether the numbers of most numbered names count: others differ in them alone, and few are missing."""
-    rows: dict[tuple[str, ...], list[Sequence[int]]] = defaultdict(list)
+    rows: dict[Path, list[Sequence[int]]] = defaultdict(list)
     for name in side.names:
         if name.numbers:
-            rows[tuple("#" if isinstance(atom, int) else atom for atom in name.atoms)].append(name.numbers)
+            rows[template(name.atoms)].append(name.numbers)
     counted = sum(
         len(members)
         for members in rows.values()
