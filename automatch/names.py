@@ -31,7 +31,7 @@ _COMPONENT = re.compile(r"[/.|:]+")
 _SUFFIX = re.compile(r"(/\.ATTRIBUTES/VARIABLE_VALUE|:\d+)$")
 # A checksum or a UUID is one word: that two of them share `3c` or `dad` says nothing.
 _HASH = re.compile(r"(?=.{8})(?=.*(?:[a-f]\d+[a-f]|\d[a-f]+\d))[0-9a-f]+(?:[-_][0-9a-f]+)*$")
-_AVERAGE = re.compile(r"EMA|ema|ExponentialMovingAverage")
+_AVERAGE = re.compile(r"EMA|ema|ExponentialMovingAverage|average")
 _LETTER = re.compile(r"^[a-f]$")
 _NUMBER = re.compile(r"(\d+)")
 
@@ -68,6 +68,16 @@ class Name:
                 runs.append(tuple(run))
         return tuple(runs)
 
+    def around(self, place: int) -> tuple[Atom, ...]:
+        """The atoms before the component that the atom at a place stands in."""
+        start = 0
+        for component in self.components:
+            end = start + len(_atoms(component))
+            if place < end:
+                return self.atoms[:start]
+            start = end
+        return self.atoms
+
     def first_word(self, component: int) -> str:
         """The first word of a component; '' where it has none."""
         return next((atom for atom in _atoms(self.components[component]) if isinstance(atom, str)), "")
@@ -101,6 +111,8 @@ def _name(text: str, components: tuple[str, ...]) -> Name:
         if not (atoms and _AVERAGE.fullmatch(component)):
             leaf, end = len(atoms), len(atoms) + len(_atoms(component))
         atoms.extend(_atoms(component))
+    # Haiku keeps `mean_ema/average` where others have `mean`.
+    end -= end - leaf > 1 and atoms[end - 1] == "ema"
     return Name(text, components, tuple(atoms), leaf, end)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache, lru_cache
 from importlib import resources
-from itertools import pairwise
+from itertools import combinations, pairwise
 
-__all__ = ["concepts", "meaning", "role_of", "slot_kind", "slot_words", "usual_place"]
+__all__ = ["concepts", "in_usual_order", "meaning", "role_of", "slot_kind", "slot_words", "usual_place"]
 
 
 _NOWHERE = 1e9
@@ -110,9 +110,29 @@ def usual_place(run: tuple[str, ...]) -> tuple[float, ...]:
     True
     """
     places = _places()
+    return tuple(places.get(word, _NOWHERE) for word in _role_or_meaning(run))
+
+
+def in_usual_order(words: Collection[str]) -> bool:
+    """Whether codebases have an order for these words, and not only a place for each among others.
+
+    >>> in_usual_order(["query", "value"]), in_usual_order(["query", "gate"])
+    (True, False)
+    """
+    firsts = {concept for word in words for concept in _role_or_meaning((word,))[:1]}
+    return all(b in _later(a) or a in _later(b) for a, b in combinations(firsts, 2))
+
+
+@cache
+def _later(word: str) -> frozenset[str]:
+    """The words that come after one in a list, or after one of these in another."""
+    following = {b for words in _data()["order"].values() for a, b in pairwise(words) if a == word}
+    return frozenset(following).union(*map(_later, following))
+
+
+def _role_or_meaning(run: tuple[str, ...]) -> Sequence[str]:
     role = role_of(run[0]) if len(run) == 1 else None
-    words = [role] if role else meaning(run)
-    return tuple(places.get(word, _NOWHERE) for word in words)
+    return [role] if role else meaning(run)
 
 
 def slot_kind(spelling: str) -> str:

@@ -4,10 +4,7 @@ Kernels are aligned with kernels and normalisations with normalisations: two seq
 (longest common subsequence). A pair is worth as much as the best alignment through it comes to the best of
 all, so that what can be aligned in two ways is not decided here.
 
-Creation order is taken as it is, and so is the order in which a graph reads its variables. A side that is
-sorted by name is put in the order of its numbers; its words stand as their counterparts do on the other side
-as far as these are settled, else as codebases usually create them (query before key before value), else
-nowhere: evidence is spread over words without a place.
+Where nothing says in which order words were created, evidence is spread over what cannot be told apart.
 """
 
 from __future__ import annotations
@@ -15,17 +12,16 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from automatch.describe import Features, Path
+from automatch.evidence.orders import orders, rows
 from automatch.evidence.rows import in_rows
 from automatch.evidence.sequences import align, regrets
-from automatch.tensor import Dataflow
-from automatch.vocabulary import usual_place
+from automatch.vocabulary import in_usual_order, usual_place
 
 __all__ = ["Order"]
 
@@ -46,8 +42,6 @@ _BACKWARDS, _ENTIRELY = 0.1, 0.95
 _NAMES = 0.3
 _CREATION = 0.05
 _CELLS = 4_000_000
-# Share of the variables that a graph must read for the order of reading to be one.
-_READ = 0.8
 _NOWHERE = (1e9,)
 
 
@@ -103,18 +97,33 @@ class Order:
         return weights
 
     def _hypotheses(self, settled: Pairs) -> Iterator[_Hypothesis]:
-        for orders in dict.fromkeys(self._orders(settled)):
-            if orders not in self._compared:
-                self._compared[orders] = list(self._compare(*orders))
-            yield from self._compared[orders]
+        for pair in dict.fromkeys(self._orders(settled)):
+            if pair not in self._compared:
+                self._compared[pair] = list(self._compare(*pair))
+            yield from self._compared[pair]
 
     def _orders(self, settled: Pairs) -> Iterator[_Orders]:
         for order_t, created_t in self._target_orders(settled):
             rank = np.empty(len(self._target))
             rank[order_t] = np.arange(len(order_t))
             place = {s: rank[t] for t, s in settled}
-            for order_s, created_s in _orders(self._source, place):
+            for order_s, created_s in orders(self._source, place):
                 yield tuple(order_t), created_t, tuple(order_s), created_s
+        yield from self._orders_of_rows(settled)
+
+    def _orders_of_rows(self, settled: Pairs) -> Iterator[_Orders]:
+        """A long row of one side (`conv2d`, `conv2d_1`, …) beside what is not settled outside of it.
+
+        The row was created in the order of its numbers; where `block8_1_conv` stands in it, no name says.
+        """
+        for row in rows(self._source):
+            outside = {t for t, s in settled if s not in row}
+            for order, created in orders(self._target, {}) if outside else ():
+                yield tuple(t for t in order if t not in outside), created, row, False
+        for row in rows(self._target):
+            outside = {s for t, s in settled if t not in row}
+            for order, created in orders(self._source, {}) if outside else ():
+                yield row, False, tuple(s for s in order if s not in outside), created
 
     def _compare(
         self, order_t: _Places, created_t: bool, order_s: _Places, created_s: bool
@@ -125,11 +134,11 @@ class Order:
             yield from self._hypothesis(channel, items_t, items_s, created_t, created_s)
 
     def _target_orders(self, settled: Pairs) -> Iterator[tuple[list[int], bool]]:
-        yield from _orders(self._target, {})
+        yield from orders(self._target, {})
         if settled and not self._target.creation:
-            first, _ = next(_orders(self._source, {}))
+            first, _ = next(orders(self._source, {}))
             rank = {s: place for place, s in enumerate(first)}
-            yield from _orders(self._target, {t: rank[s] for t, s in settled})
+            yield from orders(self._target, {t: rank[s] for t, s in settled})
 
     def _hypothesis(
         self, channel: Channel, items_t: list[_Item], items_s: list[_Item], created_t: bool, created_s: bool
@@ -196,13 +205,13 @@ def _groups(side: Features, items: list[_Item], created: bool) -> list[list[int]
         name = side.names[item.members[0]]
         usual = tuple(usual_place((word,)) if _placed(word) else None for word in name.words)
         groups[item.label, name.numbers, usual].append(place)
-        for at in range(max(0, len(name.components) - 3), len(name.components) - 1):
+        for at in range(max(0, len(name.components) - 3), len(name.components)):
             beside[item.label, name.components[:at], name.components[at + 1 : -1]].append(place)
     found = list(groups.values())
     for key, group in beside.items():
         # Of siblings such as `conv3` and `shortcut` no word and no number says which was created first.
         first = {side.names[items[place].members[0]].first_word(len(key[1])) for place in group}
-        if len(first) > 1 and not all(_placed(word) for word in first):
+        if len(first) > 1 and not in_usual_order(first):
             found.append(group)
     return found
 
@@ -231,51 +240,19 @@ def _items(side: Features, order: Sequence[int], shared: set[int]) -> list[_Item
             owner[parent].members.append(i)
         elif owned:
             waiting[parent].append(i)
-        elif items and _continues(side, items[-1], parent, size):
+        elif items and (_continues(side, items[-1], parent, size) or _belongs(side, items[-1], parent, size)):
             items[-1].members.append(i)
         else:
             items.append(_Item(("vectors", size), [i]))
     return items
 
 
+def _belongs(side: Features, item: _Item, parent: Path, size: int) -> bool:
+    """Whether a vector without a scope is the bias of the kernel before it."""
+    shape = side.tensors[item.members[0]].shape or ()
+    alone = item.label[0] == "kernels" and len(item.members) == 1
+    return not parent and alone and not side.parents[item.members[0]] and size in (shape[0], shape[-1])
+
+
 def _continues(side: Features, item: _Item, parent: Path, size: int) -> bool:
     return bool(parent) and item.label == ("vectors", size) and side.parents[item.members[0]] == parent
-
-
-def _orders(side: Features, place: dict[int, float]) -> Iterator[tuple[list[int], bool]]:
-    """The orders that a side may be in, each with whether it is that of creation."""
-    if side.creation:
-        yield list(range(len(side))), True
-    flows = [tensor.dataflow or Dataflow() for tensor in side.tensors]
-    for places in ([flow.depth for flow in flows], [flow.place for flow in flows]):
-        if sum(place is not None for place in places) > _READ * len(side):
-            last = max(place for place in places if place is not None) + 1
-            yield sorted(range(len(side)), key=lambda i: (last if places[i] is None else places[i], i)), True
-    yield _by_name(side, place), False
-
-
-def _by_name(side: Features, place: dict[int, float]) -> list[int]:
-    """The variables by their numbers; words by the mean place of what is below them, then by usual place."""
-    means = [0.0] * len(side.scopes)
-    for at, scope in enumerate(side.scopes if place else ()):
-        known = [place[i] for i in scope.members if i in place]
-        means[at] = sum(known) / len(known) if known else 1e9
-
-    def key(i: int) -> list[tuple[object, ...]]:
-        name = side.names[i]
-        return [
-            (1, atom, (), "") if isinstance(atom, int) else (0, means[scope], usual, atom)
-            for atom, scope, usual in zip(name.atoms, side.around[i], _usual(name.runs), strict=True)
-        ]
-
-    return sorted(range(len(side)), key=key)
-
-
-@lru_cache(maxsize=1 << 12)
-def _usual(runs: tuple[Path, ...]) -> list[tuple[float, ...]]:
-    """The usual place of each atom: that of the run of words it stands in."""
-    places: list[tuple[float, ...]] = []
-    for run in runs:
-        place = () if isinstance(run[0], int) else usual_place(tuple(str(word) for word in run))
-        places.extend([place] * len(run))
-    return places

@@ -34,12 +34,7 @@ Content = dict[str, int]
 """What a scope holds, in three grains: everything, kernels only, each size once."""
 Marks = dict[tuple[str, int], list[Below]]
 """Grain and content -> the scopes that hold it."""
-Outline = tuple[int, ...]
-"""How many scopes an axis has for each value of the outer of two numbers that run.
-
-Empty where one number runs, and where the contents tell the places apart.
-"""
-Axes = dict[tuple[str, tuple[int, ...]], dict[Outline, list[tuple[Below, ...]]]]
+Axes = dict[tuple[str, tuple[int, ...]], dict["Outline", list[tuple[Below, ...]]]]
 """Grain and contents -> the axes whose scopes hold them one after the other, by outline."""
 
 _CAP = 6.0
@@ -65,7 +60,7 @@ def _members(target: Axes, source: Axes) -> Iterator[tuple[Sequence[Below], Sequ
     """
     for mark in target.keys() & source.keys():
         for (rows, axes_t), (columns, axes_s) in product(target[mark].items(), source[mark].items()):
-            if rows == columns or not rows or not columns:
+            if rows.goes_with(columns):
                 yield from zip(zip(*axes_t, strict=True), zip(*axes_s, strict=True), strict=True)
 
 
@@ -106,8 +101,25 @@ def _marks(side: Features, shared: set[int]) -> tuple[Marks, Axes]:
             for place in places:
                 family[place] = "#"
             numbers = tuple([int(scope.path[place]) for place in places])
-            families[tuple(family)].append(_Member(numbers, held, below))
+            kernels = sum(not side.vectors[i] for i in below)
+            families[tuple(family)].append(_Member(numbers, held, below, kernels))
     return content, _axis_marks(families.values())
+
+
+class Outline(NamedTuple):
+    """How many scopes an axis has for each value of the outer of two numbers that run.
+
+    Empty where one number runs, and where the contents tell the places apart.
+    turns: whether the scopes could as well be counted the other way round.
+    """
+
+    counts: tuple[int, ...]
+    turns: bool
+
+    def goes_with(self, other: Outline) -> bool:
+        """Whether scopes at the same place of two axes go together."""
+        open_ended = not self.counts or not other.counts
+        return self == other or (open_ended and not self.turns and not other.turns)
 
 
 class _Member(NamedTuple):
@@ -116,6 +128,7 @@ class _Member(NamedTuple):
     numbers: tuple[int, ...]
     content: Content
     below: Below
+    kernels: int
 
 
 def _content(labels: list[int], kernels: list[int]) -> Content:
@@ -134,16 +147,16 @@ def _axis_marks(families: Iterable[list[_Member]]) -> Axes:
     marks: Axes = defaultdict(lambda: defaultdict(list))
     for family in families:
         family.sort(key=itemgetter(0))
-        for outline, axis in _axes(family):
+        for free, axis in _axes(family):
             scopes = tuple([scope.below for scope in axis])
             for grain in ("all", "once", "kernels"):
                 contents = tuple([scope.content.get(grain, 0) for scope in axis])
                 if any(contents):
-                    marks[grain, contents][() if len(set(contents)) > 1 else outline].append(scopes)
+                    marks[grain, contents][_outline(free, axis, contents)].append(scopes)
     return marks
 
 
-def _axes(family: list[_Member]) -> Iterator[tuple[Outline, list[_Member]]]:
+def _axes(family: list[_Member]) -> Iterator[tuple[tuple[int, ...], list[_Member]]]:
     """Each way to let some numbers run and hold the others, where those that run count something."""
     columns = [set(column) for column in zip(*(scope.numbers for scope in family), strict=True)]
     varying = [place for place, column in enumerate(columns) if len(column) > 1]
@@ -154,5 +167,25 @@ def _axes(family: list[_Member]) -> Iterator[tuple[Outline, list[_Member]]]:
             axes[tuple([scope.numbers[place] for place in held])].append(scope)
         for axis in axes.values():
             if len(axis) > 1 and all(counts({scope.numbers[place] for scope in axis}) for place in free):
-                outer = Counter(scope.numbers[free[0]] for scope in axis) if len(free) > 1 else {}
-                yield tuple(outer.values()), axis
+                yield free, axis
+
+
+def _outline(free: tuple[int, ...], axis: Sequence[_Member], contents: tuple[int, ...]) -> Outline:
+    if len(free) == 1:
+        return Outline((), turns=False)
+    turns = _take_turns(free, axis, contents)
+    if len(set(contents)) > 1 and not turns:
+        return Outline((), turns=False)
+    return Outline(tuple(Counter(scope.numbers[free[0]] for scope in axis).values()), turns)
+
+
+def _take_turns(free: tuple[int, ...], axis: Sequence[_Member], contents: tuple[int, ...]) -> bool:
+    """Whether single layers under two numbers hold the same where the outer of these is counted first.
+
+    Blocks of several layers follow each other; `convs1.0` and `convs2.0` may take turns.
+    """
+    if any(scope.kernels > 1 for scope in axis):
+        return False
+    places = (*free[:-2], free[-1], free[-2])
+    turns = sorted(range(len(axis)), key=lambda i: [axis[i].numbers[place] for place in places])
+    return turns != sorted(turns) and tuple(contents[i] for i in turns) == contents
