@@ -1,13 +1,13 @@
-"""What the numbers in names say: equal ones where that has held so far, else the shift that has.
+"""What the numbers in names say: equal ones where that has held so far, else the relation that has.
 
 Numbers are only believed once settled pairs have shown how they correspond: many codebases count from 1
-where others count from 0.
+where others count from 0, and `Mconv3_stage2` is `stage2/conv3` elsewhere.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,9 @@ __all__ = ["Indices"]
 
 Matrix = npt.NDArray[np.float32]
 
-_EQUAL, _SHIFT, _NAMED = 1.5, 2.5, 2.0
+_EQUAL, _RELATION, _NAMED = 1.5, 2.5, 2.0
+# A number that was the same in all pairs, where it could also follow one of the target.
+_EVER = 0.5
 _REFUTED = 0.02
 _NONE = -1
 _LARGEST = 10**6
@@ -41,21 +43,56 @@ class Indices:
         self._named = _named_alike(target, source)
 
     def weights(self, settled: Sequence[tuple[int, int]]) -> Matrix:
-        """Weights from the shifts that the settled pairs show, up to 2.5; zeros where they show none."""
+        """Weights from the relations that settled pairs show, up to 2.5; zeros where they show none."""
         comparable = [(t, s) for t, s in settled if self._count_t[t] == self._count_s[s] > 0]
         kept = (sum(bool(self._equal[t, s]) for t, s in comparable) + 0.5) / (len(comparable) + 1)
         equal = _EQUAL * max(0.0, 2 * kept - 1)
         weights: Matrix = (equal * self._equal + _NAMED * self._named).astype(np.float32)
-        shifts: dict[tuple[int, int], list[npt.NDArray[np.int64]]] = defaultdict(list)
-        for t, s in comparable:
-            shifts[self._template_t[t], self._template_s[s]].append(self._target[t] - self._source[s])
-        for (here, there), seen in shifts.items():
-            if len(seen) > 1 and all(np.array_equal(seen[0], shift) for shift in seen):
-                rows, columns = self._template_t == here, self._template_s == there
-                shifted = self._target[rows][:, None, :] - self._source[columns][None, :, :]
-                held = _SHIFT * np.all(shifted == seen[0], axis=2)
-                weights[np.ix_(rows, columns)] = held + _NAMED * self._named[np.ix_(rows, columns)]
+        seen: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+        for t, s in settled:
+            seen[self._template_t[t], self._template_s[s]].append((t, s))
+        for (here, there), pairs in seen.items():
+            if len(pairs) > 1:
+                block = np.ix_(self._template_t == here, self._template_s == there)
+                fit = self._fit(pairs, *block)
+                if fit.any():
+                    weights[block] = _RELATION * fit + _NAMED * self._named[block]
         return weights
+
+    def _fit(
+        self, pairs: Sequence[tuple[int, int]], rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]
+    ) -> Matrix:
+        """How far the sources' numbers are what the pairs make of the targets', 0 to 1, `[rows, columns]`.
+
+        Each number of a source is one of its target's with a shift that all the pairs show, wherever that
+        stands; else, and half as likely where there is such a one, it is the same as ever.
+        """
+        here, there = self._target[[t for t, _ in pairs]], self._source[[s for _, s in pairs]]
+        here = here[:, : self._count_t[pairs[0][0]]]
+        there = there[:, : self._count_s[pairs[0][1]]]
+        fit: Matrix = np.ones((rows.size, columns.size), np.float32)
+        for place, seen in enumerate(there.T):
+            number = self._source[columns, place]
+            follows = np.zeros(fit.shape, np.bool_)
+            for other, shift in _shifts(here, seen, place if here.shape == there.shape else None):
+                follows |= self._target[rows, other] + shift == number
+            constant = np.all(seen == seen[0]) & (number == seen[0])
+            fit *= np.where(follows, 1.0, constant * (_EVER if follows.any() else 1.0))
+        return fit if there.size else np.zeros_like(fit)
+
+
+def _shifts(
+    here: npt.NDArray[np.int64], seen: npt.NDArray[np.int64], same: int | None
+) -> Iterator[tuple[int, int]]:
+    """The target's numbers that a number of the source follows in all pairs, each with the shift.
+
+    Two that never change follow each other only if they are equal, or stand at the same place.
+    """
+    changes = np.any(seen != seen[0])
+    for other, numbers in enumerate(here.T):
+        shift = seen - numbers
+        if np.all(shift == shift[0]) and (changes or shift[0] == 0 or other == same):
+            yield other, int(shift[0])
 
 
 def _table(side: Features, width: int) -> npt.NDArray[np.int64]:

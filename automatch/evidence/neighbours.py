@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from automatch.describe import Features
 
-__all__ = ["Neighbours"]
+__all__ = ["Neighbours", "units"]
 
 Matrix = npt.NDArray[np.float32]
 Members = tuple[int, ...]
@@ -67,11 +67,10 @@ class Neighbours:
 
 def _groups(side: Features) -> list[Members]:
     scopes = {scope.members: None for scope in side.scopes if 1 < len(scope.members) < len(side)}
-    units = dict.fromkeys(_units(side)) if side.creation else {}
-    return [*scopes, *units]
+    return [*scopes, *(dict.fromkeys(units(side)) if side.creation else ())]
 
 
-def _units(side: Features) -> Iterator[Members]:
+def units(side: Features) -> Iterator[Members]:
     """Each kernel with the batch normalisation created right after it.
 
     Only these: before a kernel stands, in some codebases, the layer normalisation that belongs to the next.
@@ -88,7 +87,7 @@ def _units(side: Features) -> Iterator[Members]:
 
 def _unit(side: Features, unit: list[int]) -> Iterator[Members]:
     shape = side.tensors[unit[0]].shape or ()
-    outputs = {*shape[-2:], *shape[:1]}
+    outputs = {*shape[-2:], *shape[:1]} - {1}
     vectors = [i for i in unit[1:] if side.sizes[i] in outputs]
     of_one_size = len({side.sizes[i] for i in vectors}) == 1
     if of_one_size and len(vectors) <= _UNIT and any(side.roles[i] == "mean" for i in vectors):
