@@ -6,12 +6,11 @@ They are said, so that a person can check them.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from automatch.cells import cells
-from automatch.layout import convention
+from automatch.layout import convention, flattened
 from automatch.names import parse
 from automatch.tensor import Listing, Tensor
 
@@ -80,16 +79,12 @@ def _flattened(source: Listing, target: Listing, couples: Sequence[Couple]) -> I
     if (convention(source.framework) == "torch") == (convention(target.framework) == "torch"):
         return
     torch, one = (source, 0) if convention(source.framework) == "torch" else (target, 1)
-    shapes = [tensor.shape for tensor in torch.tensors if tensor.shape and tensor.slot is None]
-    channels = max((shape[0] for shape in shapes if len(shape) == 4), default=0)
-    widths = {shape[0] for shape in shapes if len(shape) == 1}
+    channels = flattened([tensor.shape for tensor in torch.tensors if tensor.slot is None])
     for couple in couples:
-        shape = couple[one].shape or ()
-        area, rest = divmod(shape[1], channels) if len(shape) == 2 and channels else (0, 1)
-        # Its inputs come from no layer of their width, and are a square image of the last channels.
-        if area > 1 and rest == 0 and math.isqrt(area) ** 2 == area and shape[1] not in widths:
+        shape = couple[one].shape
+        if shape in channels:
             yield (
-                f"{_named(couple[one])} seems to take a flattened image of {channels} channels, which "
+                f"{_named(couple[one])} seems to take a flattened image of {channels[shape]} channels, which "
                 "PyTorch flattens channels first and the other side channels last. "
                 f"Permute its {shape[1]} inputs after restoring, unless the model does."
             )

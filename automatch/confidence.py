@@ -8,7 +8,7 @@ model family left out at a time (`python -m benchmarks calibration`), and shippe
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -19,8 +19,9 @@ import numpy as np
 
 from automatch.answers import confirmed
 from automatch.describe import Features
+from automatch.evidence.neighbours import units
 from automatch.matching import Standing
-from automatch.solve import Solution
+from automatch.solve import Solution, by_part_of_an_order
 from automatch.transforms import Chosen
 
 __all__ = ["FEATURES", "Calibration", "calibrated", "logistic", "probability", "standings"]
@@ -35,6 +36,9 @@ _NAMESAKE, _NAMED = 0.15, 0.7
 _STRANGER, _MISFIT = 0.45, 0.4
 _FAR_NAMESAKE = 0.4
 _ROW = 0.5
+# The weight of an order of which all but a sixtieth can be aligned.
+_THROUGHOUT = 1.4
+_BY_ORDER = "only the order of the variables speaks for it, and the orders fit in part"
 # The weight of roles that codebases mix up, as a bias with the offset of a normalisation.
 _MIXED_UP = -1.5
 # A vector this far ahead goes with another kernel, because codebases cut their layers differently.
@@ -46,8 +50,6 @@ _NORMS = frozenset({"scale", "offset", "mean", "variance"})
 _PLACED, _CLEAR = 1.0, 3.0
 # What the only possible pair of two models that use each other up has ahead of others, in natural-log odds.
 _ALL_THERE_IS = 2.0
-# The weight of an order of which a twelfth cannot be aligned; below, it may be another order.
-_THROUGHOUT = 1.0
 _WHOLE = 0.995
 _DOUBTED = 0.6
 # What something else comes this close to is never sure, whatever else a fit has seen.
@@ -94,24 +96,42 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
             doubt = ""
         elif namesake > (_FAR_NAMESAKE if in_row else _NAMESAKE) and alone[place] < _NAMED:
             doubt = "what has its name in the source has another shape"
-        elif pair.target not in only and pair.margin < _CLEAR and _by_part_of_an_order(solution, *at):
-            doubt = "only the order of the variables speaks for it, and the orders fit in part"
+        elif pair.target not in only and by_part_of_an_order(scores, pair, _THROUGHOUT):
+            doubt = _BY_ORDER
         elif pair.target in torn:
             doubt = "the kernel of its scope has another counterpart"
         elif pair.margin < _CLEAR and float(scores.parts["kind"][at]) <= _MIXED_UP:
             doubt = "its role is another one, by the last word of the name"
         elif pair.target in strangers:
             doubt = "names agree elsewhere in this model, but not here"
-        elif not transforms[pair.target].sure:
-            doubt = "the shape does not show whether the kernel is transposed, and other kernels disagree"
         else:
-            doubt = ""
+            doubt = transforms[pair.target].doubt
         found.append(Standing(features, doubt))
-    return list(_beside_doubt(solution, found))
+    return list(_beside_doubt(solution, _with_kernels(solution, found)))
 
 
 def _margin(margin: float) -> dict[str, float]:
     return {"margin": min(margin, 3.0), "lead": min(max(margin - 3.0, 0.0), 6.0)}
+
+
+def _with_kernels(solution: Solution, found: Sequence[Standing]) -> list[Standing]:
+    """The standings, where a normalisation is no surer of its place in the order than its kernel."""
+    scores, axis = solution.scores, solution.scores.parts["axis"]
+    at = [(pair.target, pair.source) for pair in solution.pairs]
+    doubted = {ends for ends, standing in zip(at, found, strict=True) if standing.doubt == _BY_ORDER}
+    norms_t = _norms(scores.target, {t for t, _ in doubted})
+    norms_s = _norms(scores.source, {s for _, s in doubted})
+    return [
+        Standing(standing.features, _BY_ORDER)
+        if (t in norms_t or s in norms_s) and not standing.doubt and axis[t, s] < _ROW
+        else standing
+        for (t, s), standing in zip(at, found, strict=True)
+    ]
+
+
+def _norms(side: Features, kernels: Collection[int]) -> set[int]:
+    """The normalisations that were created right after these kernels."""
+    return {i for kernel, *norm in (units(side) if kernels else ()) if kernel in kernels for i in norm}
 
 
 def _beside_doubt(solution: Solution, found: Sequence[Standing]) -> Iterator[Standing]:
@@ -124,14 +144,6 @@ def _beside_doubt(solution: Solution, found: Sequence[Standing]) -> Iterator[Sta
             yield standing
         else:
             yield Standing({**standing.features, **_margin(beside)}, "")
-
-
-def _by_part_of_an_order(solution: Solution, target: int, source: int) -> bool:
-    """Whether a pair rests on an order that does not hold throughout, and on no place among others."""
-    order, *rest = (
-        float(solution.scores.parts[part][target, source]) for part in ("order", "axis", "neighbours")
-    )
-    return 0 < order < _THROUGHOUT and max(rest) < _ROW
 
 
 def _torn(solution: Solution) -> set[int]:

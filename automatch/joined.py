@@ -112,7 +112,7 @@ def _by_name(source: Features, target: Features) -> Iterator[Match]:
     ]
     source_of = {t: s for t, s in pairs if _ways(target, source, t, s)}
     for t, chosen in choose(target, source, source_of.items()).items():
-        if chosen.sure:
+        if not chosen.doubt:
             score = 1.0 if target.names[t].text == source.names[source_of[t]].text else _SCORE
             evidence = (("words and numbers of the name, found once", score),)
             yield Match(

@@ -15,17 +15,21 @@ as a convolution with one input channel.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from automatch.tensor import Tensor
+from automatch.tensor import Shape, Tensor
 
-__all__ = ["Kind", "axes", "convention", "expected_transform", "framework_of_names"]
+__all__ = ["Kind", "axes", "convention", "expected_transform", "flattened", "framework_of_names"]
 
 Kind = Literal["conv", "conv_transpose", "depthwise", "dense", "recurrent", "embedding", "vector"]
 Convention = Literal["tensorflow", "flax", "haiku", "torch"]
 
 _SPACE = "*"
+
+# Axes of a kernel over images.
+_IMAGE = 4
 
 _TENSORFLOW: Mapping[Kind, tuple[str, ...]] = {
     "conv": (_SPACE, "in", "out"),
@@ -120,6 +124,28 @@ def _depthwise(given: tuple[str, ...], wanted: tuple[str, ...], rank: int) -> st
     order = spatial + channels if wanted[0] == "space0" else channels + spatial
     moved = "" if order == sorted(order) else "transpose:" + ",".join(map(str, order))
     return "+".join(step for step in (moved, "" if same_factors else "reshape") if step)
+
+
+def flattened(shapes: Sequence[Shape | None]) -> dict[Shape, int]:
+    """Shapes of PyTorch's dense kernels that seem to take a flattened image, each with the image's channels.
+
+    Their inputs come from no layer of their width, and are as many as the pixels of a square image, or of
+    any image behind one of the last two convolutions. shapes: those of a model, in its order.
+
+    >>> flattened([(64, 3, 3, 3), (64,), (10, 3136), (10,)])
+    {(10, 3136): 64}
+    """
+    known = [shape for shape in shapes if shape]
+    widths = {shape[0] for shape in known}
+    images = dict.fromkeys(shape[0] for shape in reversed(known) if len(shape) >= _IMAGE and shape[0] > 1)
+    last = list(images)[:2]
+    found: dict[Shape, int] = {}
+    for shape in known:
+        for channels in images if len(shape) == 2 and shape[1] not in widths else ():
+            area, rest = divmod(shape[1], channels)
+            if area > 1 and not rest and (channels in last or math.isqrt(area) ** 2 == area):
+                found.setdefault(shape, channels)
+    return found
 
 
 def framework_of_names(tensors: Iterable[Tensor], otherwise: str) -> str:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from automatch.assign import Assigned, assign, longing
 from automatch.score import Scores
 
-__all__ = ["CONTRADICTING", "OPEN", "Solution", "solve"]
+__all__ = ["CONTRADICTING", "OPEN", "Solution", "by_part_of_an_order", "solve"]
 
 CONTRADICTING = ("words", "order", "axis")
 """The kinds of evidence that are asked whether they would rather have another assignment."""
@@ -25,6 +25,8 @@ _SETTLED = 1.5
 _WORDS_MAY_LONG = 1.0
 # By how much an exchange must lose, neighbours left aside, for a pair to teach them (half of it each).
 _GROUND = 0.25
+# Up to this margin a pair may rest on the order alone; one that a twelfth contradicts teaches nothing.
+_CLEAR, _ROW, _HALF = 3.0, 0.5, 1.0
 
 OPEN = 1.0
 """Below this margin something else is as good, and the order of the alphabet proposes."""
@@ -62,7 +64,9 @@ def solve(scores: Scores) -> Solution:
         sure = [
             (pair.target, pair.source)
             for pair, long in zip(pairs, longings, strict=True)
-            if pair.margin > _SETTLED and long["words"] < _WORDS_MAY_LONG
+            if pair.margin > _SETTLED
+            and long["words"] < _WORDS_MAY_LONG
+            and not by_part_of_an_order(scores, pair, _HALF)
         ]
         if sure == settled:
             break
@@ -72,6 +76,14 @@ def solve(scores: Scores) -> Solution:
         pairs = tuple(assign(total + scores.ties(), scores.blocks))
         longings = _longings(scores, total, pairs)
     return Solution(scores, total, pairs, longings, frozenset(settled), _namesakes(scores, pairs, settled))
+
+
+def by_part_of_an_order(scores: Scores, pair: Assigned, throughout: float) -> bool:
+    """Whether a pair rests on an order that weighs less than `throughout`, and on no place among others."""
+    order, *rest = (
+        float(scores.parts[part][pair.target, pair.source]) for part in ("order", "axis", "neighbours")
+    )
+    return pair.margin < _CLEAR and 0 < order < throughout and max(rest) < _ROW
 
 
 def _grounded(

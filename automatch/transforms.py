@@ -8,28 +8,35 @@ frameworks agree on them.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from automatch.describe import Features
-from automatch.layout import convention
+from automatch.layout import convention, flattened
 from automatch.shapes import OptionKind, Options, is_vector, options, squeezed
+from automatch.tensor import Shape
 
 __all__ = ["Chosen", "choose"]
 
 Key = tuple[object, ...]
 
+_UNSHOWN = "the shape does not show whether the kernel is transposed, and other kernels disagree"
+_BARE = "a parameter of one's own may be used transposed or not"
+_IMAGE = "its inputs may be a flattened image, which the two frameworks flatten in different orders"
+_UNKNOWN = "no layer's layout is known for a parameter of this kind and rank"
+
 # One head that is kept in another layout does not bring all square kernels into doubt.
 _MAJORITY = 0.9
+_VECTORS = frozenset(("bias", "offset", "mean", "variance"))
 _REAL = ("float", "bfloat", "double", "half", "complex")
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The transform of a pair; `sure` is False where other kernels disagree or there are none."""
+    """The transform of a pair, and what brings it into doubt."""
 
     text: str
-    sure: bool
+    doubt: str = ""
 
 
 def choose(target: Features, source: Features, pairs: Iterable[tuple[int, int]]) -> dict[int, Chosen]:
@@ -37,10 +44,12 @@ def choose(target: Features, source: Features, pairs: Iterable[tuple[int, int]])
     chosen: dict[int, Chosen] = {}
     votes: dict[Key, Counter[OptionKind]] = defaultdict(Counter)
     open_pairs: list[tuple[int, int, Options]] = []
+    images = _images(target, source)
     for t, s in pairs:
         ways = _ways(target, source, t, s)
         if len(ways) == 1 or is_vector(target.tensors[t].shape) or is_vector(source.tensors[s].shape):
-            chosen[t] = Chosen(_cast(ways[0][0], target, source, t, s), not _bare(target, source, t, s))
+            doubt = _own_doubt(target, source, t, s, ways[0], images)
+            chosen[t] = Chosen(_cast(ways[0][0], target, source, t, s), doubt)
             if len(ways) == 1 and not _loose(target, source, t, s):
                 for key in _keys(target, source, t, s):
                     votes[key][ways[0][1]] += 1
@@ -50,12 +59,37 @@ def choose(target: Features, source: Features, pairs: Iterable[tuple[int, int]])
         electorates = [votes[key] for key in _keys(target, source, t, s)]
         if target.roles[t] or source.roles[s]:
             text, sure = _elect(ways, electorates, _default(target, source, t, s))
+            # A kernel is transposed and an embedding is not; who calls it which?
+            sure = sure and {target.roles[t], source.roles[s]} != {"kernel", "embedding"}
         else:
             # What neither side calls a kernel is kept as its author likes: only its namesakes know how.
             text, sure = _elect(ways, electorates[:1], "keep")
             sure = sure and bool(electorates[0])
-        chosen[t] = Chosen(_cast(text, target, source, t, s), sure)
+        chosen[t] = Chosen(_cast(text, target, source, t, s), "" if sure else _UNSHOWN)
     return chosen
+
+
+def _images(target: Features, source: Features) -> Mapping[Shape, int]:
+    """The shapes of PyTorch's dense kernels behind a flattened image; none where both sides flatten alike."""
+    torch = [side for side in (target, source) if convention(side.framework) == "torch"]
+    return flattened([tensor.shape for tensor in torch[0].tensors]) if len(torch) == 1 else {}
+
+
+def _own_doubt(
+    target: Features,
+    source: Features,
+    t: int,
+    s: int,
+    way: tuple[str, OptionKind],
+    images: Mapping[Shape, int],
+) -> str:
+    """What brings the only transform that fits into doubt."""
+    shapes = target.tensors[t].shape or (), source.tensors[s].shape or ()
+    if way[1] != "layout":
+        return _BARE if _bare(target, source, t, s) else ""
+    if len(shapes[0]) == len(shapes[1]) == 2:
+        return _IMAGE if any(shape in images for shape in shapes) else ""
+    return _UNKNOWN if {target.roles[t], source.roles[s]} & _VECTORS else ""
 
 
 def _ways(target: Features, source: Features, t: int, s: int) -> Options:
