@@ -311,3 +311,30 @@ def test_the_letter_d_counts_on_after_c() -> None:
         right |= {f"{scope}/conv/kernel": f"res{mark}/kernel"}
         right |= {f"{scope}/bn/{leaf}": f"bn{mark}/{leaf}" for leaf in ("gamma", "beta")}
     assert answer(source, target).accepted == right
+
+
+def test_a_dense_kernel_behind_a_flattened_image_is_a_question_between_torch_and_tensorflow() -> None:
+    """PyTorch flattens channels first: the rows of the right kernel still stand in another order."""
+    torch = side(
+        "conv.weight 16 3 3 3\nconv.bias 16\nfc1.weight 20 400\nfc1.bias 20\nfc2.weight 7 20\nfc2.bias 7",
+        order="creation",
+        framework="torch",
+    )
+    layers = "conv/kernel 3 3 3 16\nconv/bias 16\nfc1/kernel 400 20\nfc1/bias 20\nfc2/kernel 20 7\nfc2/bias 7"
+    keras_side = side(layers, order="creation", framework="keras3")
+    plan = automatch.suggest(torch, keras_side)
+    (asked,) = plan.undecided
+    assert asked.target == "fc1/kernel"
+    assert "flattened image" in asked.why
+    assert len(plan.accepted) == 5
+    assert (
+        answer(keras_side, replace(keras_side, framework="tf1")).accepted.keys() == keras_side.by_name.keys()
+    )
+
+
+def test_a_bias_of_three_axes_is_not_laid_out_as_a_kernel() -> None:
+    torch = side("local.weight 9 8 4\nlocal.bias 16 9 9\nfc.weight 5 16", order="creation", framework="torch")
+    other = side(
+        "local/kernel 4 8 9\nlocal/bias 9 9 16\nfc/kernel 16 5", order="creation", framework="keras3"
+    )
+    assert "local/bias" in answer(torch, other).undecided

@@ -24,6 +24,9 @@ Matrix = npt.NDArray[np.float32]
 _SEEN = 3
 _LEARNED = 0.95
 
+# Names that TensorFlow gives where nobody does: they agree with none, and contradict none.
+_DEFAULT, _NAMELESS = frozenset({"variable"}), 0.35
+
 _SHORT = 3
 _SIMILAR = 0.75
 _CLOSE, _WITHIN = 0.8, 0.5
@@ -49,6 +52,8 @@ class Words:
         shared = wanted @ there + back @ given.T
         totals = wanted.sum(1)[:, None] + given.sum(1)[None, :]
         agreed: Matrix = (shared / np.maximum(totals, 1e-3)).astype(np.float32)
+        for bags, floor in ((target, (slice(None), None)), (source, (None, slice(None)))):
+            agreed = np.maximum(agreed, np.where(bags.nameless[bags.bags], _NAMELESS, 0)[floor])
         return agreed
 
     def learn(self, pairs: Iterable[tuple[int, int]]) -> None:
@@ -72,7 +77,8 @@ class _Vocabulary:
     """The distinct words of one side, and its distinct bags of words, which many names share.
 
     bags: the bag of each name. places, unique, weights: of each bag, the places of its words (the last place
-    stands for "no word"), each once, and how rare they are among the names.
+    stands for "no word"), each once, and how rare they are among the names. nameless: whether
+    it says nothing.
     """
 
     def __init__(self, names: Sequence[tuple[str, ...]]) -> None:
@@ -90,6 +96,7 @@ class _Vocabulary:
         for unique, times in zip(self.unique, np.bincount(self.bags), strict=True):
             counts[unique] += times
         rarity = np.maximum(np.log((len(names) + 1) / (counts + 0.5)), 0.05)
+        self.nameless = np.array([_DEFAULT.issuperset(words) for words in number], np.float32)
         self.weights = np.zeros((len(number), self.size), np.float32)
         for row, unique in enumerate(self.unique):
             self.weights[row, unique] = rarity[unique]
