@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from automatch.moves import collect
@@ -52,8 +54,9 @@ def restore_auto(
     plan = suggest(
         there, here, min_score=min_score, exclude=exclude, pairs=pairs, use_ema=use_ema, values=values
     )
-    moves = collect(plan, there, here, cast=cast, slots=slots, strict=False)
-    return _carried_out(target, Prepared(there, here, moves), plan, quiet=quiet)
+    with _no_collection():
+        moves = collect(plan, there, here, cast=cast, slots=slots, strict=False)
+        return _carried_out(target, Prepared(there, here, moves), plan, quiet=quiet)
 
 
 def restore(
@@ -73,8 +76,24 @@ def restore(
         RestoreError: a value cannot be restored, or needs `cast=True`. No variable has changed in any case.
     """
     agreed = plan if isinstance(plan, Plan) else Plan.load(plan)
-    prepared = prepare(target, source, agreed, cast=cast, slots=slots)
-    return _carried_out(target, prepared, agreed, quiet=quiet)
+    with _no_collection():
+        prepared = prepare(target, source, agreed, cast=cast, slots=slots)
+        return _carried_out(target, prepared, agreed, quiet=quiet)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """A time in which Python looks for no cycles.
+
+    A restore makes many objects and no cycles; for their sake Python would go through all of TensorFlow's.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _carried_out(target: Any, prepared: Prepared, plan: Plan, *, quiet: bool) -> Restored:
