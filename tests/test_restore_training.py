@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from automatch.errors import UnreadableFile
+from automatch.errors import RestoreError, UnreadableFile, UnsupportedTarget
 from automatch.plan import Plan
 from automatch.read import read
 from automatch.restore import restore, restore_auto
@@ -185,3 +185,12 @@ def test_restore_auto_proposes_and_restores_in_one_call(tmp_path: Path) -> None:
     assert "head" in restored.uninitialized
     assert "old_head" in restored.unused
     assert restored.plan.options.min_score == 0.8
+
+
+def test_a_session_of_another_graph_and_swapped_arguments_are_told(prefix: str) -> None:
+    with tf1.Session(graph=tf.Graph()) as elsewhere, tf.Graph().as_default(), tf1.Session() as session:
+        tf1.get_variable("w", [4, 3])
+        with pytest.raises(RestoreError, match="The target comes first"):
+            restore_auto(prefix, session)
+        with pytest.raises(UnsupportedTarget, match=r"has no variables\. Build the model first"):
+            restore_auto(elsewhere, prefix)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from automatch.errors import UnsupportedTarget
 from automatch.moves import collect
 from automatch.plan import Plan
 from automatch.read import read
@@ -45,12 +46,18 @@ def restore_auto(
 
     Raises:
         UnreadableFile: the checkpoint is missing, damaged or foreign.
+        UnsupportedTarget: the target has no variables.
         RestoreError: a value cannot be restored. No variable has changed in either case.
     """
     # What only matching needs is not loaded for a plan that is there.
     from automatch.suggest import suggest
 
     here, there = read(target), with_values(source)
+    if not here.tensors:
+        raise UnsupportedTarget(
+            "the target's graph has no variables. Build the model first, or pass the session of the graph "
+            "that has it."
+        )
     plan = suggest(
         there, here, min_score=min_score, exclude=exclude, pairs=pairs, use_ema=use_ema, values=values
     )
