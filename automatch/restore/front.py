@@ -46,12 +46,13 @@ def restore_auto(
 
     Raises:
         UnreadableFile: the checkpoint is missing, damaged or foreign.
-        UnsupportedTarget: the target has no variables.
+        UnsupportedTarget: the target has no variables, or is a path.
         RestoreError: a value cannot be restored. No variable has changed in either case.
     """
     # What only matching needs is not loaded for a plan that is there.
     from automatch.suggest import suggest
 
+    _check_order(target)
     here, there = read(target), with_values(source)
     if not here.tensors:
         raise UnsupportedTarget(
@@ -82,10 +83,19 @@ def restore(
         UnreadableFile: the checkpoint is missing, damaged or foreign.
         RestoreError: a value cannot be restored, or needs `cast=True`. No variable has changed in any case.
     """
+    _check_order(target)
     agreed = plan if isinstance(plan, Plan) else Plan.load(plan)
     with _no_collection():
         prepared = prepare(target, source, agreed, cast=cast, slots=slots)
         return _carried_out(target, prepared, agreed, quiet=quiet)
+
+
+def _check_order(target: Any) -> None:
+    if isinstance(target, (str, os.PathLike)):
+        raise UnsupportedTarget(
+            f"'{os.fspath(target)}' is a path, and values go into variables. "
+            "The target comes first, then the checkpoint; 'automatch apply' writes checkpoints."
+        )
 
 
 @contextmanager

@@ -81,11 +81,6 @@ def with_values(source: Any) -> Listing:
     """The listing of a source. Raises RestoreError where it has names only."""
     listing = read(source)
     if listing.values is None:
-        if graph_of(source) is not None:
-            raise RestoreError(
-                f"there are no values to restore in a {type(source).__name__}. "
-                "The target comes first, then the checkpoint."
-            )
         reasons = " ".join(listing.notes) or f"A {listing.format} holds names, not values."
         raise RestoreError(
             f"there are no values to restore in '{listing.path or listing.format}'. {reasons} "
