@@ -58,10 +58,12 @@ def suggest(
     """
     if not 0 <= min_score <= 1:
         raise UsageError(f"min_score is {min_score}, and scores lie between 0 and 1. Take 0.8, for instance.")
+    # One glob by itself would be taken for its letters, and `*` among them excludes everything.
+    globs = (exclude,) if isinstance(exclude, str) else tuple(exclude)
     left, right = read(source), read(target)
     fixed = dict(pairs or {})
     _check_pairs(fixed, left, right)
-    excluded = _excluded(right, exclude, fixed)
+    excluded = _excluded(right, globs, fixed)
     asked = right.without(set(excluded)) if excluded else right
     sides = (hinted(left), hinted(asked)) if values else (left, asked)
     matching = match(*sides, fixed=fixed, forbidden=forbidden, use_ema=use_ema)
@@ -71,7 +73,7 @@ def suggest(
         made_by=f"automatch {VERSION}",
         source=_side(left),
         target=_side(right),
-        options=Options(min_score, tuple(exclude), use_ema, values or msgspec.UNSET),
+        options=Options(min_score, globs, use_ema, values or msgspec.UNSET),
         rules=rules,
         pairs=ruled,
         unmatched=_unmatched(matching, asked, right, excluded),

@@ -86,10 +86,8 @@ def _table(folder: Path, rounds: int) -> None:
             nodes = f"{cost.nodes[0]}+{cost.nodes[1]}"
             print(f"  {way:42}{cost.first!s:>13}{cost.best!s:>13}{cost.memory:6.0f} MB{nodes:>10}")
         a, b = costs[plain], costs[ours]
-        met = all(x.cpu <= bar * y.cpu for x, y in ((b.first, a.first), (b.best, a.best)))
         ratios = f"{_ratio(b.first, a.first):>13}{_ratio(b.best, a.best):>13}"
-        said = f"at most {bar:.2f} of the CPU: {'met' if met else 'MISSED'}"
-        print(f"  {title:42}{ratios}   {said}", flush=True)
+        print(f"  {title:42}{ratios}   at most {bar:.2f}x is wanted", flush=True)
     print()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -130,14 +131,24 @@ def test_a_tf_train_checkpoint(prefix: str) -> None:
     np.testing.assert_array_equal(net.w.numpy(), VALUES["old/w"])
 
 
-def test_a_tf_train_checkpoint_of_a_trained_model_gets_its_optimizer_too(tmp_path: Path) -> None:
+def test_a_tf_train_checkpoint_of_a_trained_model_gets_its_optimizer_too_and_learns_on(
+    tmp_path: Path,
+) -> None:
+    def step(model: Any, optimizer: Any) -> None:
+        optimizer.apply_gradients([(v.value**2, v) for v in model.trainable_variables])
+
     def trained(name: str, steps: int) -> tuple[tf.train.Checkpoint, Any, Any]:
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name=name)])
         optimizer = keras.optimizers.Adam(0.1)
         optimizer.build(model.trainable_variables)
         for _ in range(steps):
-            optimizer.apply_gradients([(v.value, v) for v in model.trainable_variables])
+            step(model, optimizer)
         return tf.train.Checkpoint(model=model, optimizer=optimizer), model, optimizer
+
+    def assert_same() -> None:
+        for mine, theirs in ((other, model), (its_optimizer, optimizer)):
+            for variable, wanted in zip(mine.variables, theirs.variables, strict=True):
+                np.testing.assert_array_equal(variable.numpy(), wanted.numpy())
 
     old, model, optimizer = trained("old", 3)
     prefix = old.write(str(tmp_path / "object.ckpt"))
@@ -146,9 +157,10 @@ def test_a_tf_train_checkpoint_of_a_trained_model_gets_its_optimizer_too(tmp_pat
     source, target = read(prefix), read(new)
     pairs = {name: name for name in target.by_name if name in source.by_name}
     restore(new, prefix, plan_of(source, target, pairs), quiet=True)
-    for mine, theirs in ((other, model), (its_optimizer, optimizer)):
-        for variable, wanted in zip(mine.variables, theirs.variables, strict=True):
-            np.testing.assert_array_equal(variable.numpy(), wanted.numpy())
+    assert_same()
+    step(model, optimizer)
+    step(other, its_optimizer)
+    assert_same()
 
 
 def test_an_interrupt_half_way_leaves_the_old_values(prefix: str) -> None:
@@ -195,10 +207,13 @@ def test_variables_of_a_mirrored_strategy_get_the_value_in_every_replica(prefix:
     np.testing.assert_allclose(total.read_value().numpy(), VALUES["old/b"], rtol=1e-6)
 
 
-def test_keras_models_under_a_mirrored_strategy(prefix: str) -> None:
-    with tf.distribute.MirroredStrategy(["cpu:0", "cpu:1"]).scope():
+@pytest.mark.parametrize("inside", [True, False], ids=["inside", "outside"])
+def test_keras_models_under_a_mirrored_strategy(prefix: str, inside: bool) -> None:
+    strategy = tf.distribute.MirroredStrategy(["cpu:0", "cpu:1"])
+    with strategy.scope():
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="d")], name="m")
-    run_plan(model, prefix, {"m/d/kernel": "old/w", "m/d/bias": "old/b"})
+    with strategy.scope() if inside else contextlib.nullcontext():
+        run_plan(model, prefix, {"m/d/kernel": "old/w", "m/d/bias": "old/b"})
     for replica in model.layers[0].kernel.value.values:
         np.testing.assert_array_equal(replica.numpy(), VALUES["old/w"])
 

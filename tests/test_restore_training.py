@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from automatch.errors import UnreadableFile
+from automatch.errors import UnreadableFile, UnsupportedTarget
 from automatch.plan import Plan
 from automatch.read import read
 from automatch.restore import restore, restore_auto
@@ -185,3 +185,21 @@ def test_restore_auto_proposes_and_restores_in_one_call(tmp_path: Path) -> None:
     assert "head" in restored.uninitialized
     assert "old_head" in restored.unused
     assert restored.plan.options.min_score == 0.8
+
+
+def test_a_session_of_another_graph_and_swapped_arguments_are_told(prefix: str) -> None:
+    with tf1.Session(graph=tf.Graph()) as elsewhere, tf.Graph().as_default(), tf1.Session() as session:
+        tf1.get_variable("w", [4, 3])
+        for given in (session, {"w": tf.zeros([4, 3])}):
+            with pytest.raises(UnsupportedTarget, match="The target comes first"):
+                restore_auto(prefix, given)
+        with pytest.raises(UnsupportedTarget, match=r"has no variables\. Build the model first"):
+            restore_auto(elsewhere, prefix)
+
+
+def test_one_glob_to_exclude_needs_no_list(tmp_path: Path) -> None:
+    values = random_values({"net/w": (4, 3), "net/b": (3,), "head/w": (5, 2)})
+    variables = {name: tf.Variable(tf.zeros(value.shape)) for name, value in values.items()}
+    restored = restore_auto(variables, checkpoint(tmp_path, values), exclude="head/*", quiet=True)
+    assert (restored.restored, restored.unmatched) == (["net/w", "net/b"], ["head/w"])
+    assert restored.plan.options.exclude == ("head/*",)

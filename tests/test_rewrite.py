@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from automatch.errors import PlanError, PlanIsStale, RestoreError, UnreadableFile, UnwritableFile, UsageError
 from automatch.plan import Plan
 from automatch.read import read
+from automatch.read.bundle import Entry, Header
 from automatch.read.table import rows
 from automatch.rewrite import apply
+from automatch.rewrite.entries import index_bytes
 from automatch.rewrite.table import table
 from automatch.tensor import Listing, Tensor
 from restore_helpers import checkpoint, partitioned_checkpoint, plan_of, random_values, tf1
@@ -59,6 +61,28 @@ def test_a_rename_links_the_data_and_tensorflow_reads_every_dtype(tmp_path: Path
         np.testing.assert_array_equal(found[f"new/{name}"], value)
     assert Path(f"{prefix}.data-00000-of-00001").samefile(f"{tmp_path}/new.ckpt.data-00000-of-00001")
     assert (written.linked, written.copied, written.changed, written.missing) == (1, 0, (), ("head",))
+
+
+def test_a_rename_reads_and_copies_no_data_however_large(tmp_path: Path) -> None:
+    # 96 GB of holes: to copy them would fill the disk, and to read them would meet checksums that do not fit.
+    size, float32 = 32 * 2**30, 1
+    tensors = {f"old/{i}": Entry(float32, (2**23, 2**10), 0, i * size, size, crc=1) for i in range(3)}
+    tensors["old/small"] = Entry(float32, (2, 2), 0, 0, 16, crc=1)
+    data = tmp_path / "old.ckpt.data-00000-of-00001"
+    data.touch()
+    os.truncate(data, 3 * size)
+    assert data.stat().st_blocks == 0, "the file system of the temporary folder knows no holes"
+    (tmp_path / "old.ckpt.index").write_bytes(index_bytes(Header(1, "little"), tensors, {}))
+    prefix = str(tmp_path / "old.ckpt")
+    written = apply(plan_for(prefix, {f"new/{name}": name for name in tensors}), tmp_path / "new.ckpt")
+    assert (written.linked, written.copied, written.changed) == (1, 0, ())
+    names = sorted(path.name for path in tmp_path.glob("new.ckpt*"))
+    assert names == ["new.ckpt.data-00000-of-00001", "new.ckpt.index"]
+    assert data.samefile(tmp_path / "new.ckpt.data-00000-of-00001")
+    assert data.stat().st_blocks == 0
+    assert {tensor.shape for tensor in read(tmp_path / "new.ckpt").tensors} == {(2**23, 2**10), (2, 2)}
+    with pytest.raises(UnreadableFile, match="checksum"):
+        apply(plan_for(prefix, {"t": ("old/small", "transpose:1,0")}), tmp_path / "read.ckpt")
 
 
 def test_changed_values_go_to_one_more_shard_and_the_rest_stays_linked(tmp_path: Path) -> None:

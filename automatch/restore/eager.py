@@ -55,8 +55,8 @@ def _what_failed(move: Move, done: Sequence[Move], undoable: bool, error: Except
 def _setter(variable: Any) -> Callable[[Any], None]:
     """A function that sets the variable to an array."""
     inner = _inner(variable)
-    handle = getattr(inner, "handle", None)
-    if _is_distributed(inner) or handle is None:
+    # A distributed variable has no handle to ask for inside its strategy's scope.
+    if _is_distributed(inner) or getattr(inner, "handle", None) is None:
         return lambda value: _assign(inner, value)
     return _raw_setter(inner)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from automatch.errors import UnsupportedTarget
 from automatch.moves import collect
 from automatch.plan import Plan
 from automatch.read import read
@@ -43,17 +46,25 @@ def restore_auto(
 
     Raises:
         UnreadableFile: the checkpoint is missing, damaged or foreign.
+        UnsupportedTarget: the target has no variables, or is a path.
         RestoreError: a value cannot be restored. No variable has changed in either case.
     """
     # What only matching needs is not loaded for a plan that is there.
     from automatch.suggest import suggest
 
+    _check_order(target)
     here, there = read(target), with_values(source)
+    if not here.tensors:
+        raise UnsupportedTarget(
+            "the target's graph has no variables. Build the model first, or pass the session of the graph "
+            "that has it."
+        )
     plan = suggest(
         there, here, min_score=min_score, exclude=exclude, pairs=pairs, use_ema=use_ema, values=values
     )
-    moves = collect(plan, there, here, cast=cast, slots=slots, strict=False)
-    return _carried_out(target, Prepared(there, here, moves), plan, quiet=quiet)
+    with _no_collection():
+        moves = collect(plan, there, here, cast=cast, slots=slots, strict=False)
+        return _carried_out(target, Prepared(there, here, moves), plan, quiet=quiet)
 
 
 def restore(
@@ -72,9 +83,34 @@ def restore(
         UnreadableFile: the checkpoint is missing, damaged or foreign.
         RestoreError: a value cannot be restored, or needs `cast=True`. No variable has changed in any case.
     """
+    _check_order(target)
     agreed = plan if isinstance(plan, Plan) else Plan.load(plan)
-    prepared = prepare(target, source, agreed, cast=cast, slots=slots)
-    return _carried_out(target, prepared, agreed, quiet=quiet)
+    with _no_collection():
+        prepared = prepare(target, source, agreed, cast=cast, slots=slots)
+        return _carried_out(target, prepared, agreed, quiet=quiet)
+
+
+def _check_order(target: Any) -> None:
+    if isinstance(target, (str, os.PathLike)):
+        raise UnsupportedTarget(
+            f"'{os.fspath(target)}' is a path, and values go into variables. "
+            "The target comes first, then the checkpoint; 'automatch apply' writes checkpoints."
+        )
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """A time in which Python looks for no cycles.
+
+    A restore makes many objects and no cycles; for their sake Python would go through all of TensorFlow's.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _carried_out(target: Any, prepared: Prepared, plan: Plan, *, quiet: bool) -> Restored:

@@ -6,6 +6,7 @@ the same shapes and dtypes, add none. Each task of a cluster reads its own varia
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -47,8 +48,9 @@ class _Program:
     members: tuple[tuple[int, ...], ...]
 
 
-# One node reads its tensors one after the other; several read at the same time.
-READERS = 4
+# One node reads its tensors one after the other; several read at the same time. More than there are cores
+# only take them from each other.
+READERS = min(4, os.cpu_count() or 1)
 SHARE = 8 * 2**20
 
 # Only names are kept: holding the nodes would hold the graph, which then would never be forgotten.
