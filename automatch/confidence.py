@@ -44,7 +44,7 @@ _MIXED_UP = -1.5
 # A vector this far ahead goes with another kernel, because codebases cut their layers differently.
 _APART = 4.0
 # Nothing but its name says what a single number is.
-_NAMELESS = 0.2
+_NAMELESS = 0.4
 # Normalisations, and what stands before something settled in the order of creation, are no heads.
 _NORMS = frozenset({"scale", "offset", "mean", "variance"})
 _PLACED, _CLEAR = 1.0, 3.0
