@@ -43,8 +43,8 @@ _BY_ORDER = "only the order of the variables speaks for it, and the orders fit i
 _MIXED_UP = -1.5
 # A vector this far ahead goes with another kernel, because codebases cut their layers differently.
 _APART = 4.0
-# Nothing but its name says what a single number is.
-_NAMELESS = 0.4
+# Nothing but its name says what a single number is, least of all a step or a count, which has no axis.
+_NAMELESS, _NAMELESS_COUNT = 0.2, 0.4
 # Normalisations, and what stands before something settled in the order of creation, are no heads.
 _NORMS = frozenset({"scale", "offset", "mean", "variance"})
 _PLACED, _CLEAR = 1.0, 3.0
@@ -202,7 +202,8 @@ def _strangers(solution: Solution, agree: Sequence[float], alone: Sequence[float
     scalars = {
         pair.target
         for pair, here_alone in zip(solution.pairs, alone, strict=True)
-        if scores.target.sizes[pair.target] == 1 and here_alone < _NAMELESS
+        if scores.target.sizes[pair.target] == 1
+        and here_alone < (_NAMELESS if scores.target.tensors[pair.target].shape else _NAMELESS_COUNT)
     }
     if _used_up(solution):
         return scalars
