@@ -36,8 +36,8 @@ _NAMESAKE, _NAMED = 0.15, 0.7
 _STRANGER, _MISFIT = 0.45, 0.4
 _FAR_NAMESAKE = 0.4
 _ROW = 0.5
-# The weight of an order of which all but a sixtieth can be aligned.
-_THROUGHOUT = 1.4
+# The weight of an order of which all but a thirtieth can be aligned.
+_THROUGHOUT = 1.3
 _BY_ORDER = "only the order of the variables speaks for it, and the orders fit in part"
 # The weight of roles that codebases mix up, as a bias with the offset of a normalisation.
 _MIXED_UP = -1.5
