@@ -6,7 +6,7 @@ import itertools
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import automatch
@@ -185,6 +185,7 @@ def test_thousands_of_unlike_names_go_together_by_their_words() -> None:
     seed=st.integers(0, 10),
     less=st.integers(0, 3),
 )
+@example(layers=19, experts=16, start=0, seed=0, less=3)
 def test_nothing_wrong_is_accepted_whatever_the_sizes(
     layers: int, experts: int, start: int, seed: int, less: int
 ) -> None:
