@@ -117,11 +117,13 @@ class Order:
         The row was created in the order of its numbers; where `block8_1_conv` stands in it, no name says.
         """
         for row in rows(self._source):
-            outside = {t for t, s in settled if s not in row}
+            members = set(row)
+            outside = {t for t, s in settled if s not in members}
             for order, created in orders(self._target, {}) if outside else ():
                 yield tuple(t for t in order if t not in outside), created, row, False
         for row in rows(self._target):
-            outside = {s for t, s in settled if t not in row}
+            members = set(row)
+            outside = {s for t, s in settled if t not in members}
             for order, created in orders(self._source, {}) if outside else ():
                 yield row, False, tuple(s for s in order if s not in outside), created
 
