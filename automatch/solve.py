@@ -27,7 +27,7 @@ _WORDS_MAY_LONG = 1.0
 # By how much an exchange must lose, neighbours left aside, for a pair to teach them (half of it each).
 _GROUND = 0.25
 # Up to this margin a pair may rest on the order alone; one that a twelfth contradicts teaches nothing.
-_CLEAR, _ROW, _HALF = 3.0, 0.5, 1.0
+_CLEAR, _ROW, _MOSTLY = 3.0, 0.5, 1.0
 
 OPEN = 1.0
 """Below this margin something else is as good, and the order of the alphabet proposes."""
@@ -67,7 +67,7 @@ def solve(scores: Scores) -> Solution:
             for pair, long in zip(pairs, longings, strict=True)
             if pair.margin > _SETTLED
             and long["words"] < _WORDS_MAY_LONG
-            and not by_part_of_an_order(scores, pair, _HALF)
+            and not by_part_of_an_order(scores, pair, _MOSTLY)
         ]
         if sure == settled:
             break

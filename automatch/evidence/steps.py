@@ -3,7 +3,7 @@
     layer2/0/downsample   conv2d_11          in two blocks and more the counterpart of `downsample` is
     layer2/0/conv1        conv2d_12          the number before that of `conv1`, so it is in `layer1/0`
 
-What settled pairs show of the blocks of one side holds for the blocks of the same name.
+What settled pairs show of the blocks of one side holds for those of the same name that hold the same.
 """
 
 from __future__ import annotations
