@@ -1,12 +1,14 @@
 """How long a restore takes, beside the plainest way to do the same with TensorFlow alone.
 
-Each way runs in a process of its own, in turn with the way that it is compared to. The best of its first
-calls counts, and of its repeated ones, each in seconds of CPU and, behind the stroke, of the clock, which
-says less the busier the machine is. Memory is what the process itself had beyond the start (pages of mapped
-files are not its own): variables of a session have no value before, so that theirs is part of it; those
-outside of a session have. The first call of a Saver builds it; what a graph has before it is finalized (a
-Scaffold gives it a Saver) is no part of a restore. Nodes are those that the first call added, and all others.
-The page cache is warm, modules are loaded. Ratios, not seconds, are what may be compared between machines.
+The first call of each way is made in a process of its own, in turn with the way that it is compared to;
+repeated calls of both are made in turn in one process, since two processes differ by more than two ways of
+restoring do. The best of the first calls counts, and of the repeated ones, each in seconds of CPU and, behind
+the stroke, of the clock, which says less the busier the machine is. Memory is what the process itself had
+beyond the start of the first call (pages of mapped files are not its own): variables of a session have no
+value before, so that theirs is part of it; those outside of a session have. The first call of a Saver builds
+it; what a graph has before it is finalized (a Scaffold gives it a Saver) is no part of a restore. Nodes are
+those that the first call added, and all others. The page cache is warm, modules are loaded. Ratios, not
+seconds, are what may be compared between machines.
 
     python -m benchmarks restore [--megabytes 400] [--variables 300 3000] [--rounds 1]
 """
@@ -20,13 +22,16 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 # Enough for memory that earlier calls have freed to be found again: pages that are new cost more than values.
 REPEATS = 15
+
+# A way to restore that is ready to be called, as often as wanted, and the graph that it is about, if any.
+Ready = tuple[Callable[[], object], Any]
 
 
 class Seconds(NamedTuple):
@@ -39,14 +44,28 @@ class Seconds(NamedTuple):
         return f"{self.cpu:.2f}/{self.clock:.2f}s"
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """The first and the best repeated call, MB, nodes of the first and of all other calls."""
+class Cost(NamedTuple):
+    """The least of the first and of the repeated calls, MB, nodes of the first and of all other calls."""
 
     first: Seconds
     best: Seconds
     memory: float
-    nodes: tuple[int, int] = (0, 0)
+    nodes: tuple[int, int]
+
+
+class First(NamedTuple):
+    """What a first call takes, in MB beside, and the nodes that it adds."""
+
+    seconds: Seconds
+    memory: float
+    nodes: int
+
+
+class Repeated(NamedTuple):
+    """The best of the calls after the first, and the nodes that all of them add."""
+
+    seconds: Seconds
+    nodes: int
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,17 +74,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--megabytes", type=int, default=400)
     parser.add_argument("--variables", type=int, nargs="+", default=[300, 3000])
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--run", nargs=2, metavar=("WAY", "FOLDER"), help=argparse.SUPPRESS)
+    parser.add_argument("--run", nargs="+", metavar=("FOLDER", "WAY"), help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.run:
-        way, folder = options.run
+        folder, *ways = options.run
         # Both sides are loaded before the clock starts.
         import tensorflow as tf
 
         import automatch
 
         _ = tf.raw_ops, automatch.Plan, automatch.restore
-        print(json.dumps(asdict(WAYS[way](Path(folder)))))
+        print(json.dumps(_first(Path(folder), *ways) if len(ways) == 1 else _repeated(Path(folder), ways)))
         return 0
     for count in options.variables:
         with tempfile.TemporaryDirectory() as folder:
@@ -77,38 +96,44 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _table(folder: Path, rounds: int) -> None:
     print(f"  {'CPU/clock':42}{'first':>13}{'repeated':>13}{'memory':>9}{'nodes':>10}")
-    costs: dict[str, Cost] = {}
     for title, plain, ours, bar in PAIRS:
-        ways = [way for way in (plain, ours) if way not in costs]
-        runs = [[_run(way, folder) for way in ways] for _ in range(rounds)]
-        for i, way in enumerate(ways):
-            cost = costs[way] = _best([run[i] for run in runs])
+        costs = _costs(folder, (plain, ours), rounds)
+        for way, cost in zip((plain, ours), costs, strict=True):
             nodes = f"{cost.nodes[0]}+{cost.nodes[1]}"
             print(f"  {way:42}{cost.first!s:>13}{cost.best!s:>13}{cost.memory:6.0f} MB{nodes:>10}")
-        a, b = costs[plain], costs[ours]
+        a, b = costs
         ratios = f"{_ratio(b.first, a.first):>13}{_ratio(b.best, a.best):>13}"
         print(f"  {title:42}{ratios}   at most {bar:.2f}x is wanted", flush=True)
     print()
+
+
+def _costs(folder: Path, ways: Sequence[str], rounds: int) -> list[Cost]:
+    firsts = [[First(*_run(folder, way)) for way in ways] for _ in range(rounds)]
+    repeats = [[Repeated(*found) for found in _run(folder, *ways)] for _ in range(rounds)]
+    return [
+        Cost(
+            _least(one.seconds for one in first),
+            _least(one.seconds for one in repeated),
+            max(one.memory for one in first),
+            (first[0].nodes, repeated[0].nodes),
+        )
+        for first, repeated in zip(zip(*firsts, strict=True), zip(*repeats, strict=True), strict=True)
+    ]
 
 
 def _ratio(ours: Seconds, plain: Seconds) -> str:
     return f"{ours.cpu / plain.cpu:.2f}/{ours.clock / plain.clock:.2f}x"
 
 
-def _best(costs: Sequence[Cost]) -> Cost:
-    first, best = _least(cost.first for cost in costs), _least(cost.best for cost in costs)
-    return Cost(first, best, max(cost.memory for cost in costs), costs[0].nodes)
-
-
-def _least(times: Iterable[Seconds]) -> Seconds:
+def _least(times: Iterable[Sequence[float]]) -> Seconds:
+    # Read back from another process, they are lists.
     return Seconds(*map(min, zip(*times, strict=True)))
 
 
-def _run(way: str, folder: Path) -> Cost:
-    command = [sys.executable, "-m", "benchmarks.restore", "--run", way, str(folder)]
+def _run(folder: Path, *ways: str) -> Any:
+    command = [sys.executable, "-m", "benchmarks.restore", "--run", str(folder), *ways]
     out = subprocess.run(command, check=True, capture_output=True, text=True, env=_environment()).stdout
-    found = json.loads(out.splitlines()[-1])
-    return Cost(Seconds(*found["first"]), Seconds(*found["best"]), found["memory"], tuple(found["nodes"]))
+    return json.loads(out.splitlines()[-1])
 
 
 def _environment() -> dict[str, str]:
@@ -207,15 +232,27 @@ def _anonymous() -> int:
     return 0
 
 
-def _timed(call: Callable[[], object], graph: Any = None) -> Cost:
-    """The cost of a call, whose effect stays the same however often it is made."""
-    sizes = [_nodes(graph)]
-    with _Memory() as memory:
-        first = _seconds(call)
-    sizes.append(_nodes(graph))
-    best = _least([_seconds(call) for _ in range(REPEATS)])
-    sizes.append(_nodes(graph))
-    return Cost(first, best, memory.megabytes, (sizes[1] - sizes[0], sizes[2] - sizes[1]))
+def _first(folder: Path, way: str) -> First:
+    with WAYS[way](folder) as (call, graph):
+        before = _nodes(graph)
+        with _Memory() as memory:
+            seconds = _seconds(call)
+        return First(seconds, memory.megabytes, _nodes(graph) - before)
+
+
+def _repeated(folder: Path, ways: Sequence[str]) -> list[Repeated]:
+    """Of ways called in turn; what a call does stays the same however often it is made."""
+    with ExitStack() as stack:
+        ready = [stack.enter_context(WAYS[way](folder)) for way in ways]
+        for call, _ in ready:
+            call()
+        before = [_nodes(graph) for _, graph in ready]
+        times: list[list[Seconds]] = [[] for _ in ready]
+        for _ in range(REPEATS):
+            for found, (call, _) in zip(times, ready, strict=True):
+                found.append(_seconds(call))
+        added = [_nodes(graph) - nodes for nodes, (_, graph) in zip(before, ready, strict=True)]
+        return list(map(Repeated, map(_least, times), added))
 
 
 def _seconds(call: Callable[[], object]) -> Seconds:
@@ -228,9 +265,10 @@ def _nodes(graph: Any) -> int:
     return 0 if graph is None else len(graph.get_operations())
 
 
+@contextmanager
 def _in_session(
     folder: Path, *, resource: bool, ours: bool, finalized: bool = False, with_saver: bool = False
-) -> Cost:
+) -> Iterator[Ready]:
     import tensorflow as tf
 
     import automatch
@@ -239,30 +277,29 @@ def _in_session(
     names, shape = _names(folder)
     with tf.Graph().as_default() as graph, tf1.variable_scope("", use_resource=resource):
         variables = [tf1.get_variable(name, shape) for name in names]
-        with tf1.Session() as session:
-            if with_saver:
-                tf1.train.Saver(variables)
-            if finalized:
-                graph.finalize()
-            if ours:
-                plan = automatch.Plan.load(folder / "plan.json")
-                cost = _timed(
-                    lambda: automatch.restore(session, str(folder / "old.ckpt"), plan, quiet=True), graph
-                )
-            else:
-                savers: list[Any] = []
+        if with_saver:
+            tf1.train.Saver(variables)
+        if finalized:
+            graph.finalize()
+    with tf1.Session(graph=graph) as session:
+        if ours:
+            plan = automatch.Plan.load(folder / "plan.json")
+            yield lambda: automatch.restore(session, str(folder / "old.ckpt"), plan, quiet=True), graph
+        else:
+            savers: list[Any] = []
 
-                def restore() -> None:
+            def restore() -> None:
+                with graph.as_default():
                     savers.extend([] if savers else [tf1.train.Saver(variables)])
-                    savers[0].restore(session, str(folder / "new.ckpt"))
+                savers[0].restore(session, str(folder / "new.ckpt"))
 
-                cost = _timed(restore, graph)
-            read = "/Read/ReadVariableOp:0" if resource else ":0"
-            _check(folder, names, lambda name: session.run(name + read))
-    return cost
+            yield restore, graph
+        read = "/Read/ReadVariableOp:0" if resource else ":0"
+        _check(folder, names, lambda name: session.run(name + read))
 
 
-def _eagerly(folder: Path, *, kind: str, ours: bool) -> Cost:
+@contextmanager
+def _eagerly(folder: Path, *, kind: str, ours: bool) -> Iterator[Ready]:
     import tensorflow as tf
 
     import automatch
@@ -280,7 +317,7 @@ def _eagerly(folder: Path, *, kind: str, ours: bool) -> Cost:
         variables = {name: tf.Variable(tf.zeros(shape), name=name) for name in names}
     if ours:
         plan = automatch.Plan.load(folder / "plan.json")
-        cost = _timed(lambda: automatch.restore(variables, str(folder / "old.ckpt"), plan, quiet=True))
+        yield lambda: automatch.restore(variables, str(folder / "old.ckpt"), plan, quiet=True), None
     else:
 
         def restore() -> None:
@@ -288,9 +325,8 @@ def _eagerly(folder: Path, *, kind: str, ours: bool) -> Cost:
             for name, variable in variables.items():
                 variable.assign(reader.get_tensor(name))
 
-        cost = _timed(restore)
+        yield restore, None
     _check(folder, names, lambda name: variables[name].numpy())
-    return cost
 
 
 def _check(folder: Path, names: Sequence[str], value: Callable[[str], Any]) -> None:
@@ -302,7 +338,7 @@ def _check(folder: Path, names: Sequence[str], value: Callable[[str], Any]) -> N
         np.testing.assert_array_equal(value(name), reader.get_tensor(name))
 
 
-WAYS: dict[str, Callable[[Path], Cost]] = {
+WAYS: dict[str, Callable[[Path], AbstractContextManager[Ready]]] = {
     "Saver, resource variables": lambda f: _in_session(f, resource=True, ours=False),
     "automatch, resource variables": lambda f: _in_session(f, resource=True, ours=True),
     "Saver, ref variables": lambda f: _in_session(f, resource=False, ours=False),
