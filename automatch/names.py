@@ -31,7 +31,7 @@ _COMPONENT = re.compile(r"[/.|:]+")
 _SUFFIX = re.compile(r"(/\.ATTRIBUTES/VARIABLE_VALUE|:\d+)$")
 # A checksum or a UUID is one word: that two of them share `3c` or `dad` says nothing.
 _HASH = re.compile(r"(?=.{8})(?=.*(?:[a-f]\d+[a-f]|\d[a-f]+\d))[0-9a-f]+(?:[-_][0-9a-f]+)*$")
-_AVERAGE = re.compile(r"EMA|ema|ExponentialMovingAverage|average")
+_AVERAGES = frozenset({"EMA", "ema", "ExponentialMovingAverage", "average"})
 _LETTER = re.compile(r"^[a-f]$")
 _NUMBER = re.compile(r"(\d+)")
 
@@ -108,9 +108,10 @@ def _name(text: str, components: tuple[str, ...]) -> Name:
     atoms: list[Atom] = []
     leaf = end = 0
     for component in components:
-        if not (atoms and _AVERAGE.fullmatch(component)):
-            leaf, end = len(atoms), len(atoms) + len(_atoms(component))
+        start = len(atoms)
         atoms.extend(_atoms(component))
+        if not (start and component in _AVERAGES):
+            leaf, end = start, len(atoms)
     # Haiku keeps `mean_ema/average` where others have `mean`.
     end -= end - leaf > 1 and atoms[end - 1] == "ema"
     return Name(text, components, tuple(atoms), leaf, end)

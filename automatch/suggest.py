@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from automatch.cycles import uncollected
 from automatch.decide import closest
 from automatch.errors import PlanError, UsageError
 from automatch.evidence.values import hinted
@@ -31,6 +32,7 @@ __all__ = ["suggest"]
 MOST_OF_A_QUESTION = 3
 
 
+@uncollected()
 def suggest(
     source: Any,
     target: Any,

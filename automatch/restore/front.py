@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from automatch.cycles import uncollected
 from automatch.errors import UnsupportedTarget
 from automatch.moves import collect
 from automatch.plan import Plan
@@ -62,7 +61,7 @@ def restore_auto(
     plan = suggest(
         there, here, min_score=min_score, exclude=exclude, pairs=pairs, use_ema=use_ema, values=values
     )
-    with _no_collection():
+    with uncollected():
         moves = collect(plan, there, here, cast=cast, slots=slots, strict=False)
         return _carried_out(target, Prepared(there, here, moves), plan, quiet=quiet)
 
@@ -85,7 +84,7 @@ def restore(
     """
     _check_order(target)
     agreed = plan if isinstance(plan, Plan) else Plan.load(plan)
-    with _no_collection():
+    with uncollected():
         prepared = prepare(target, source, agreed, cast=cast, slots=slots)
         return _carried_out(target, prepared, agreed, quiet=quiet)
 
@@ -96,21 +95,6 @@ def _check_order(target: Any) -> None:
             f"'{os.fspath(target)}' is a path, and values go into variables. "
             "The target comes first, then the checkpoint; 'automatch apply' writes checkpoints."
         )
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """A time in which Python looks for no cycles.
-
-    A restore makes many objects and no cycles; for their sake Python would go through all of TensorFlow's.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _carried_out(target: Any, prepared: Prepared, plan: Plan, *, quiet: bool) -> Restored:
