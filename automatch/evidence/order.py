@@ -30,8 +30,8 @@ Channel = Literal["kernels", "vectors"]
 Label = tuple[Channel, int]
 Pairs = Sequence[tuple[int, int]]
 _Places = tuple[int, ...]
-_Orders = tuple[_Places, bool, _Places, bool]
-"""An order of the target, whether it is that of creation, and the same of the source."""
+_Orders = tuple[_Places, bool, _Places, bool, _Places]
+"""An order of the target, whether it is that of creation, the same of the source, and the row it is about."""
 
 _WEIGHT = 1.5
 # Of the items that could be aligned, as many as this must be for the orders to count at all; the weight
@@ -59,6 +59,7 @@ class _Hypothesis:
 
     quality: float
     created: int
+    row: _Places
     target: list[_Item]
     source: list[_Item]
     same: npt.NDArray[np.bool_]
@@ -90,9 +91,12 @@ class Order:
         for channel in ("kernels", "vectors"):
             here = [h for h in hypotheses if h.target[0].label[0] == channel]
             best = max((h.value for h in here), default=0.0)
-            # Orders that fit equally well speak where they say the same.
-            found = [_weigh(h, agreement, weights.shape) for h in here if h.value == best]
-            if found:
+            # Orders of the same that fit equally well speak where they say the same.
+            alike: dict[_Places, list[Matrix]] = defaultdict(list)
+            for h in here:
+                if h.value == best:
+                    alike[h.row].append(_weigh(h, agreement, weights.shape))
+            for found in alike.values():
                 weights = np.maximum(weights, np.minimum.reduce(found))
         return weights
 
@@ -108,7 +112,7 @@ class Order:
             rank[order_t] = np.arange(len(order_t))
             place = {s: rank[t] for t, s in settled}
             for order_s, created_s in orders(self._source, place):
-                yield tuple(order_t), created_t, tuple(order_s), created_s
+                yield tuple(order_t), created_t, tuple(order_s), created_s, ()
         yield from self._orders_of_rows(settled)
 
     def _orders_of_rows(self, settled: Pairs) -> Iterator[_Orders]:
@@ -119,21 +123,21 @@ class Order:
         for row in rows(self._source):
             members = set(row)
             outside = {t for t, s in settled if s not in members}
-            for order, created in orders(self._target, {}) if outside else ():
-                yield tuple(t for t in order if t not in outside), created, row, False
+            for order, created in orders(self._target, {}):
+                yield tuple(t for t in order if t not in outside), created, row, False, row
         for row in rows(self._target):
             members = set(row)
             outside = {s for t, s in settled if t not in members}
-            for order, created in orders(self._source, {}) if outside else ():
-                yield row, False, tuple(s for s in order if s not in outside), created
+            for order, created in orders(self._source, {}):
+                yield row, False, tuple(s for s in order if s not in outside), created, row
 
     def _compare(
-        self, order_t: _Places, created_t: bool, order_s: _Places, created_s: bool
+        self, order_t: _Places, created_t: bool, order_s: _Places, created_s: bool, row: _Places
     ) -> Iterator[_Hypothesis]:
         items_t = _items(self._target, order_t, self._shared)
         items_s = _items(self._source, order_s, self._shared)
         for channel in ("kernels", "vectors"):
-            yield from self._hypothesis(channel, items_t, items_s, created_t, created_s)
+            yield from self._hypothesis(channel, items_t, items_s, created_t, created_s, row)
 
     def _target_orders(self, settled: Pairs) -> Iterator[tuple[list[int], bool]]:
         yield from orders(self._target, {})
@@ -143,7 +147,13 @@ class Order:
             yield from orders(self._target, {t: rank[s] for t, s in settled})
 
     def _hypothesis(
-        self, channel: Channel, items_t: list[_Item], items_s: list[_Item], created_t: bool, created_s: bool
+        self,
+        channel: Channel,
+        items_t: list[_Item],
+        items_s: list[_Item],
+        created_t: bool,
+        created_s: bool,
+        row: _Places,
     ) -> Iterator[_Hypothesis]:
         target = [item for item in items_t if item.label[0] == channel]
         source = [item for item in items_s if item.label[0] == channel]
@@ -161,6 +171,7 @@ class Order:
             yield _Hypothesis(
                 float(aligned / common),
                 created_t + created_s,
+                row,
                 target,
                 source,
                 same,
