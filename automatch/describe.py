@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from automatch.names import Atom, Name, parse_all
-from automatch.shapes import is_vector
+from automatch.shapes import is_vector, squeezed
 from automatch.tensor import Dataflow, Listing, Tensor
 from automatch.vocabulary import concepts, meaning, role_of
 
@@ -134,6 +134,10 @@ def _roles_by_place(
                 yield i, places[place]
 
 
+# Only kernels of convolutions have as many axes.
+_CONV = 4
+
+
 def _last_word(name: Name) -> tuple[int, str]:
     """Place and text of the last word of a name's last component; (-1, '') where it has none.
 
@@ -160,6 +164,8 @@ def _role(tensor: Tensor, name: Name) -> str:
             return "embedding"
     if role == "embedding" and is_vector(tensor.shape):
         return ""
+    if not role and len(squeezed(tensor.shape or ())) >= _CONV:
+        return "kernel"
     return role
 
 

@@ -235,14 +235,15 @@ def _placed(word: str) -> bool:
 
 def _items(side: Features, order: Sequence[int], shared: set[int]) -> list[_Item]:
     """The sequence to align. Vectors in the scope of a single kernel go with it, wherever they stand."""
-    kernels = Counter(side.parents[i] for i in order if not side.vectors[i] and side.sizes[i] in shared)
+    layers = _layers(side, [i for i in order if side.sizes[i] in shared])
+    kernels = Counter(layer for i, layer in layers.items() if not side.vectors[i])
     items: list[_Item] = []
     owner: dict[Path, _Item] = {}
     waiting: dict[Path, list[int]] = defaultdict(list)
     for i in order:
-        parent, size = side.parents[i], side.sizes[i]
-        if size not in shared:
+        if i not in layers:
             continue
+        parent, size = layers[i], side.sizes[i]
         owned = bool(parent) and kernels[parent] == 1
         if not side.vectors[i]:
             items.append(_Item(("kernels", size), [i]))
@@ -258,6 +259,21 @@ def _items(side: Features, order: Sequence[int], shared: set[int]) -> list[_Item
         else:
             items.append(_Item(("vectors", size), [i]))
     return items
+
+
+def _layers(side: Features, variables: Sequence[int]) -> dict[int, Path]:
+    """The scope of each variable; `w1` and `b1` of a scope of several kernels are a layer of their own."""
+    kernels = [i for i in variables if not side.vectors[i]]
+    several = Counter(side.parents[i] for i in kernels)
+    counted = {i: _counted(side, i) for i in variables if side.parents[i] and several[side.parents[i]] > 1}
+    single = Counter(counted[i] for i in kernels if i in counted)
+    return {i: counted[i] if single[counted.get(i, ())] == 1 else side.parents[i] for i in variables}
+
+
+def _counted(side: Features, i: int) -> Path:
+    """The scope of a variable and the numbers in its own name."""
+    name = side.names[i]
+    return side.parents[i] + tuple([atom for atom in name.atoms[name.leaf :] if isinstance(atom, int)])
 
 
 def _belongs(side: Features, item: _Item, parent: Path, size: int) -> bool:
