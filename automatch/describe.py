@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 from automatch.names import Atom, Name, parse_all
 from automatch.shapes import is_vector, squeezed
@@ -15,6 +16,7 @@ from automatch.vocabulary import concepts, meaning, role_of
 __all__ = ["Features", "Path", "Scope", "describe"]
 
 Path = tuple[Atom, ...]
+Beside = Literal["kernel", "norm", ""]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Features:
     words: concepts of the name's words, less the one that gave the role.
     sizes: number of elements, -1 where unknown. vectors: whether all values lie along one axis.
     parents: atoms of the scope that holds the variable.
+    beside: whether a vector stands in one scope with a kernel alone, or with other parts of a normalisation.
     creation: whether the order of the variables means something.
     """
 
@@ -45,6 +48,7 @@ class Features:
     sizes: tuple[int, ...]
     vectors: tuple[bool, ...]
     parents: tuple[Path, ...]
+    beside: tuple[Beside, ...]
     creation: bool
     framework: str
 
@@ -80,6 +84,7 @@ def describe(listing: Listing, variables: Sequence[int]) -> Features:
         sizes=tuple(-1 if tensor.size is None else tensor.size for tensor in tensors),
         vectors=tuple(is_vector(tensor.shape) for tensor in tensors),
         parents=tuple(name.atoms[: name.leaf] for name in names),
+        beside=_beside(tensors, names, roles),
         creation=listing.order == "creation",
         framework=listing.framework,
     )
@@ -93,15 +98,21 @@ def _scopes(names: Sequence[Name]) -> tuple[Scope, ...]:
     return tuple(Scope(path, tuple(below)) for path, below in members.items())
 
 
+def _siblings(names: Sequence[Name]) -> dict[Path, list[int]]:
+    """The variables of each scope that holds some itself."""
+    found: dict[Path, list[int]] = defaultdict(list)
+    for i, name in enumerate(names):
+        found[name.atoms[: name.leaf]].append(i)
+    return found
+
+
 def _roles(tensors: Sequence[Tensor], names: Sequence[Name]) -> tuple[str, ...]:
     """The role of each variable from its last word, rank and siblings; else from the graph."""
     roles = [_role(tensor, name) for tensor, name in zip(tensors, names, strict=True)]
-    siblings: dict[Path, list[int]] = defaultdict(list)
-    for i, name in enumerate(names):
-        siblings[name.atoms[: name.leaf]].append(i)
-    for group in siblings.values():
-        # A bias beside a one-dimensional weight of its shape belongs to a normalisation.
+    for group in _siblings(names).values():
+        # A bias beside a one-dimensional weight of its shape belongs to a normalisation that has no offset yet.
         norms = {tensors[i].shape for i in group if roles[i] in ("scale", "mean")}
+        norms -= {tensors[i].shape for i in group if roles[i] == "offset"}
         for i in group:
             if roles[i] == "bias" and tensors[i].shape in norms:
                 roles[i] = "offset"
@@ -111,6 +122,18 @@ def _roles(tensors: Sequence[Tensor], names: Sequence[Name]) -> tuple[str, ...]:
         role or _used_as(tensor.dataflow) or tensor.hint or ""
         for role, tensor in zip(roles, tensors, strict=True)
     )
+
+
+def _beside(tensors: Sequence[Tensor], names: Sequence[Name], roles: Sequence[str]) -> tuple[Beside, ...]:
+    found: list[Beside] = [""] * len(names)
+    for scope, group in _siblings(names).items():
+        parts = {(roles[i], tensors[i].shape) for i in group}
+        kernel = any(roles[i] == "kernel" and not is_vector(tensors[i].shape) for i in group)
+        for i in (i for i in group if scope and is_vector(tensors[i].shape)):
+            norm = any((role, tensors[i].shape) in parts for role in ("scale", "mean", "variance"))
+            if norm != kernel:
+                found[i] = "norm" if norm else "kernel"
+    return tuple(found)
 
 
 # The order in which Keras layers create their variables, with and without a kernel; its weights files keep

@@ -28,8 +28,8 @@ _HYPER = re.compile(
     r"(^|[/_.])(beta_?[12]_?power(_\d+)?|learning_rate|decay|momentum|save_counter|_lr|lr|rho|epsilon|beta_[12])$"
 )
 # The folders in which optimizers of Keras keep all that is theirs.
-# But Keras 3 also keeps there what the optimizer trains.
-_TRAINED = re.compile(r"/_trainable_variables/\d+$")
+# But Keras 3 also keeps there what the optimizer trains, and so did Flax.
+_TRAINED = re.compile(r"/_trainable_variables/\d+$|(^|/)optimizer/target/")
 _OPTIMIZER = re.compile(r"(^|/)(optimizer|_optimizer|optimizers|opt_state)(/|\.|$)")
 
 

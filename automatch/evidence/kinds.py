@@ -65,6 +65,8 @@ def kinds(target: Features, source: Features, in_blocks: Sequence[Block]) -> Mat
             weight = _fit(source.tensors[s], target.tensors[t], source.framework, target.framework)
             if weight > IMPOSSIBLE:
                 weight += _role(target.roles[t], source.roles[s])
+                if {target.beside[t], source.beside[s]} == {"kernel", "norm"}:
+                    weight = min(weight, _OTHER_ROLE)
                 weight += _graph(target.tensors[t].dataflow, source.tensors[s].dataflow)
             weights[np.ix_(these, those)] = weight
     return weights
@@ -76,7 +78,7 @@ def _alike(side: Features, members: npt.NDArray[np.intp]) -> list[list[int]]:
         tensor = side.tensors[i]
         flow = tensor.dataflow
         graph = None if flow is None else (flow.initializer, flow.consumers)
-        groups[tensor.shape, tensor.dtype, side.roles[i], graph].append(i)
+        groups[tensor.shape, tensor.dtype, side.roles[i], side.beside[i], graph].append(i)
     return list(groups.values())
 
 
