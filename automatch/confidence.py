@@ -149,12 +149,13 @@ def _beside_doubt(solution: Solution, found: Sequence[Standing]) -> Iterator[Sta
 def _torn(solution: Solution) -> set[int]:
     """Targets whose kernel is paired with another kernel than that of their source."""
     kernel_t, kernel_s = _kernels(solution.scores.target), _kernels(solution.scores.source)
+    own_t, own_s = solution.scores.target.own_kernels, solution.scores.source.own_kernels
     source = {pair.target: pair.source for pair in solution.pairs}
     taken = set(source.values())
     return {
         pair.target
         for pair in solution.pairs
-        if pair.margin < _APART
+        if (pair.margin < _APART or (pair.target in own_t and pair.source in own_s))
         and pair.target in kernel_t
         and kernel_s.get(pair.source) in taken
         and source.get(kernel_t[pair.target], kernel_s[pair.source]) != kernel_s[pair.source]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -68,6 +68,19 @@ class Features:
             for i in scope.members:
                 around[i].append(place)
         return tuple(map(tuple, around))
+
+    @cached_property
+    def own_kernels(self) -> Mapping[int, int]:
+        """Each vector whose own scope holds just one kernel -> that kernel."""
+        kernels: dict[Path, list[int]] = defaultdict(list)
+        wanted = {self.parents[i] for i in range(len(self)) if self.vectors[i] and self.parents[i]}
+        for i, name in enumerate(self.names):
+            if not self.vectors[i]:
+                for end in range(1, name.leaf + 1):
+                    if name.atoms[:end] in wanted:
+                        kernels[name.atoms[:end]].append(i)
+        single = {scope: found[0] for scope, found in kernels.items() if len(found) == 1}
+        return {i: single[self.parents[i]] for i in range(len(self)) if self.vectors[i] and self.parents[i] in single}
 
 
 def describe(listing: Listing, variables: Sequence[int]) -> Features:

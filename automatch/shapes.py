@@ -63,7 +63,7 @@ def options(source: Shape, target: Shape, source_framework: str, target_framewor
     foreign = convention(source_framework) != convention(target_framework)
     # Where only axes of length 1 have moved from one end to the other, a kernel's layout has changed.
     kernels = foreign and len(source) == len(target) >= _CONV and not is_vector(source)
-    if source != target and not kernels and _regroups(source, target):
+    if source != target and not kernels and _regroups(source, target) and not _recut(source, target):
         found.append(("reshape", "keep"))
     if foreign and len(source) > 1:
         layouts = _layouts(source, target, source_framework, target_framework)
@@ -75,6 +75,12 @@ def options(source: Shape, target: Shape, source_framework: str, target_framewor
     for text, kind in found:
         distinct.setdefault(parse(text).digits(source), (text, kind))
     return tuple(distinct.values())
+
+
+def _recut(source: Shape, target: Shape) -> bool:
+    """Whether two kernels over images differ in more than axes of length 1: no layer is another one's so."""
+    images = len(source) == len(target) >= _CONV and max(map(len, map(squeezed, (source, target)))) >= _CONV
+    return images and squeezed(source) != squeezed(target)
 
 
 def _regroups(source: Shape, target: Shape) -> bool:

@@ -57,6 +57,10 @@ class Indices:
                 fit = self._fit(pairs, *block)
                 if fit.any():
                     weights[block] = _RELATION * fit + _NAMED * self._named[block]
+                elif self._count_t[pairs[0][0]] == self._count_s[pairs[0][1]]:
+                    # Where equal numbers have not held, as in a decoder counted from its end, they say less.
+                    here_kept = sum(bool(self._equal[pair]) for pair in pairs) / len(pairs)
+                    weights[block] -= equal * min(1.0, 2 - 2 * here_kept) * self._equal[block]
         return weights
 
     def _fit(

@@ -31,6 +31,8 @@ _MIXED = {
     frozenset(("scale", "kernel")): -1.0,
 }
 _RESHAPED = -0.5
+# Vectors beside kernels of other sizes belong to other layers, whatever their names say.
+_OTHER_LAYER = -3.0
 _SAME_START, _OTHER_START = 0.5, -1.0
 _SAME_READER, _OTHER_READER = 1.0, -1.0
 _FLOATS = frozenset(("float16", "bfloat16", "float32", "float64"))
@@ -67,6 +69,9 @@ def kinds(target: Features, source: Features, in_blocks: Sequence[Block]) -> Mat
                 weight += _role(target.roles[t], source.roles[s])
                 if {target.beside[t], source.beside[s]} == {"kernel", "norm"}:
                     weight = min(weight, _OTHER_ROLE)
+                sizes = _kernel_size(target, t), _kernel_size(source, s)
+                if None not in sizes and sizes[0] != sizes[1]:
+                    weight += _OTHER_LAYER
                 weight += _graph(target.tensors[t].dataflow, source.tensors[s].dataflow)
             weights[np.ix_(these, those)] = weight
     return weights
@@ -78,8 +83,15 @@ def _alike(side: Features, members: npt.NDArray[np.intp]) -> list[list[int]]:
         tensor = side.tensors[i]
         flow = tensor.dataflow
         graph = None if flow is None else (flow.initializer, flow.consumers)
-        groups[tensor.shape, tensor.dtype, side.roles[i], side.beside[i], graph].append(i)
+        layer = side.beside[i], _kernel_size(side, i)
+        groups[tensor.shape, tensor.dtype, side.roles[i], layer, graph].append(i)
     return list(groups.values())
+
+
+def _kernel_size(side: Features, i: int) -> int | None:
+    """The number of elements of the kernel that a vector goes with, where its scope holds one."""
+    kernel = side.own_kernels.get(i)
+    return None if kernel is None else side.sizes[kernel]
 
 
 def _fit(source: Tensor, target: Tensor, source_framework: str, target_framework: str) -> float:
