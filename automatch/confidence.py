@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from automatch.answers import confirmed
+from automatch.crossed import crossed
 from automatch.describe import Features
 from automatch.evidence.neighbours import units
 from automatch.matching import Standing
@@ -74,7 +75,7 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
     alone = [float(scores.words_alone[p.target, p.source]) / _WORDS for p in solution.pairs]
     strangers = _strangers(solution, agree, alone)
     only = _only(solution)
-    answered, torn = confirmed(solution), _torn(solution)
+    answered, torn, out_of_line = confirmed(solution), _torn(solution), crossed(solution)
     found: list[Standing] = []
     for place, pair in enumerate(solution.pairs):
         by_person = pair.target in answered
@@ -100,6 +101,8 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
             doubt = _BY_ORDER
         elif pair.target in torn:
             doubt = "the kernel of its scope has another counterpart"
+        elif pair.target in out_of_line:
+            doubt = "the numbers of its row run neither way on both sides"
         elif pair.margin < _CLEAR and float(scores.parts["kind"][at]) <= _MIXED_UP:
             doubt = "its role is another one, by the last word of the name"
         elif pair.target in strangers:
