@@ -16,6 +16,7 @@ from automatch.evidence.indices import Indices
 from automatch.evidence.kinds import IMPOSSIBLE, blocks, kinds
 from automatch.evidence.neighbours import Neighbours
 from automatch.evidence.order import Order
+from automatch.evidence.siblings import siblings
 from automatch.evidence.steps import Steps
 from automatch.evidence.structure import structure
 from automatch.evidence.words import Words
@@ -51,6 +52,7 @@ class Scores:
         self._indices = Indices(target, source)
         self.same_numbers = self._indices.same
         self._steps = Steps(target, source)
+        self._siblings = siblings(target, source)
         self._order = Order(target, source)
         self._neighbours = Neighbours(target, source)
         content, axis = structure(target, source)
@@ -116,4 +118,5 @@ class Scores:
         self.parts["words"] = _WORDS * self.agreement
         self.parts["neighbours"] = self._neighbours.weights(grounded)
         self.parts["order"] = self._order.weights(self.agreement, settled)
-        self.parts["indices"] = self._indices.weights(settled) + self._steps.weights(settled)
+        numbers = self._indices.weights(settled) + self._steps.weights(settled)
+        self.parts["indices"] = numbers + self._siblings
