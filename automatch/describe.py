@@ -80,7 +80,11 @@ class Features:
                     if name.atoms[:end] in wanted:
                         kernels[name.atoms[:end]].append(i)
         single = {scope: found[0] for scope, found in kernels.items() if len(found) == 1}
-        return {i: single[self.parents[i]] for i in range(len(self)) if self.vectors[i] and self.parents[i] in single}
+        return {
+            i: single[self.parents[i]]
+            for i in range(len(self))
+            if self.vectors[i] and self.parents[i] in single
+        }
 
 
 def describe(listing: Listing, variables: Sequence[int]) -> Features:
@@ -123,7 +127,7 @@ def _roles(tensors: Sequence[Tensor], names: Sequence[Name]) -> tuple[str, ...]:
     """The role of each variable from its last word, rank and siblings; else from the graph."""
     roles = [_role(tensor, name) for tensor, name in zip(tensors, names, strict=True)]
     for group in _siblings(names).values():
-        # A bias beside a one-dimensional weight of its shape belongs to a normalisation that has no offset yet.
+        # A bias beside a one-dimensional weight of its shape is a normalisation's, if that has no offset yet.
         norms = {tensors[i].shape for i in group if roles[i] in ("scale", "mean")}
         norms -= {tensors[i].shape for i in group if roles[i] == "offset"}
         for i in group:
@@ -170,21 +174,25 @@ def _roles_by_place(
                 yield i, places[place]
 
 
-# Only kernels of convolutions have as many axes.
-_CONV = 4
+# Axes of a kernel over images.
+_IMAGE = 4
+
+# Roles that begin the last component of a name, as in `dilated/w_skip`, `dilated/b_skip`.
+_LEADING = frozenset(("kernel", "bias"))
 
 
 def _last_word(name: Name) -> tuple[int, str]:
     """Place and text of the last word of a name's last component; (-1, '') where it has none.
 
-    A name of one component may be a path in reverse (`gamma-norm-encoder`): then a first word that gives a
-    role counts as the last.
+    A name of one component may be a path in reverse (`gamma-norm-encoder`), and a last component begin with
+    what it is (`b_conv`): then a first word that gives a role counts as the last.
     """
     words = [place for place in range(name.leaf, name.end) if isinstance(name.atoms[place], str)]
     if not words:
         return -1, ""
     last, first = str(name.atoms[words[-1]]), str(name.atoms[words[0]])
-    if len(name.components) == 1 and role_of(last) is None and role_of(first) is not None:
+    role = None if role_of(last) else role_of(first)
+    if role and (len(name.components) == 1 or role in _LEADING):
         return words[0], first
     return words[-1], last
 
@@ -200,7 +208,7 @@ def _role(tensor: Tensor, name: Name) -> str:
             return "embedding"
     if role == "embedding" and is_vector(tensor.shape):
         return ""
-    if not role and len(squeezed(tensor.shape or ())) >= _CONV:
+    if not role and len(squeezed(tensor.shape or ())) >= _IMAGE:
         return "kernel"
     return role
 

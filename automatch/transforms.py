@@ -57,12 +57,12 @@ def choose(target: Features, source: Features, pairs: Iterable[tuple[int, int]])
             open_pairs.append((t, s, ways))
     for t, s, ways in open_pairs:
         electorates = [votes[key] for key in _keys(target, source, t, s)]
-        if target.roles[t] or source.roles[s]:
+        if (target.roles[t] or source.roles[s]) and not _own(target, t) and not _own(source, s):
             text, sure = _elect(ways, electorates, _default(target, source, t, s))
             # A kernel is transposed and an embedding is not; who calls it which?
             sure = sure and {target.roles[t], source.roles[s]} != {"kernel", "embedding"}
         else:
-            # What neither side calls a kernel is kept as its author likes: only its namesakes know how.
+            # What is no layer's kernel is kept as its author likes: only its namesakes know how.
             text, sure = _elect(ways, electorates[:1], "keep")
             sure = sure and bool(electorates[0])
         chosen[t] = Chosen(_cast(text, target, source, t, s), "" if sure else _UNSHOWN)
@@ -118,6 +118,12 @@ def _bare(target: Features, source: Features, t: int, s: int) -> bool:
     torch = {convention(side.framework) for side in (target, source)} == {"torch"}
     square = len(shape) == 2 and shape[0] == shape[1]
     return torch and square and {target.roles[t], source.roles[s]} == {"kernel", ""}
+
+
+def _own(side: Features, i: int) -> bool:
+    """Whether a parameter of PyTorch is one of a module's own: those of its layers are called weights."""
+    words = side.names[i].atoms[side.names[i].leaf :]
+    return convention(side.framework) == "torch" and not {"weight", "weights"} & set(words)
 
 
 def _embeds(target: Features, source: Features, t: int, s: int) -> bool:
