@@ -178,7 +178,7 @@ def _roles_by_place(
 _IMAGE = 4
 
 # Roles that begin the last component of a name, as in `dilated/w_skip`, `dilated/b_skip`.
-_LEADING = frozenset(("kernel", "bias"))
+_LEADING = frozenset(("kernel", "bias", "scale"))
 
 
 def _last_word(name: Name) -> tuple[int, str]:
