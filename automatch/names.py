@@ -78,9 +78,9 @@ class Name:
             start = end
         return self.atoms
 
-    def first_word(self, component: int) -> str:
-        """The first word of a component; '' where it has none."""
-        return next((atom for atom in _atoms(self.components[component]) if isinstance(atom, str)), "")
+    def atoms_of(self, component: int) -> tuple[Atom, ...]:
+        """The atoms of a component."""
+        return _atoms(self.components[component])
 
     @cached_property
     def words(self) -> tuple[str, ...]:

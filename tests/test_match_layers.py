@@ -153,3 +153,14 @@ def test_a_kernel_over_images_is_not_recut_into_another() -> None:
         side("a/disp/kernel 3 3 16 1\na/conv/kernel 3 3 4 5"),
     )
     assert found.accepted == {"a/conv/kernel": "a/conv/kernel"}
+
+
+def test_names_of_equal_blocks_are_in_no_order_that_their_words_do_not_give() -> None:
+    """`step0_up` and `step0_low` hold the same: which was created first, the alphabet does not know."""
+    ways = [f"net/step{step}_{way}" for step in range(4) for way in ("up", "low")]
+    norms = [f"{way}/block/part{part}/norm" for way in ways for part in range(2)]
+    leaves = ("beta", "moving_mean", "moving_variance")
+    source = side("\n".join(f"{norm}/{leaf} 8" for norm in norms for leaf in leaves))
+    numbers = [f"BatchNorm_{i}" if i else "BatchNorm" for i in range(len(norms))]
+    target = side("\n".join(f"{number}/{leaf} 8" for number in numbers for leaf in leaves), order="creation")
+    assert answer(source, target).accepted == {}

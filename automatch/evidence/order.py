@@ -213,20 +213,21 @@ def _groups(side: Features, items: list[_Item], created: bool) -> list[list[int]
     if created:
         return []
     groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
-    beside: dict[tuple[Label, tuple[str, ...], tuple[str, ...]], list[int]] = defaultdict(list)
+    beside: dict[tuple[object, ...], dict[int, str]] = defaultdict(dict)
     for place, item in enumerate(items):
         name = side.names[item.members[0]]
         usual = tuple(usual_place((word,)) if _placed(word) else None for word in name.words)
         groups[item.label, name.numbers, usual].append(place)
-        for at in range(max(0, len(name.components) - 3), len(name.components)):
-            beside[item.label, name.components[:at], name.components[at + 1 : -1]].append(place)
-    found = list(groups.values())
-    for key, group in beside.items():
-        # Of siblings such as `conv3` and `shortcut` no word and no number says which was created first.
-        first = {side.names[items[place].members[0]].first_word(len(key[1])) for place in group}
-        if len(first) > 1 and not in_usual_order(first):
-            found.append(group)
-    return found
+        for at in range(len(name.components)):
+            around = item.label, name.components[:at], name.components[at + 1 : -1]
+            atoms = name.atoms_of(at)
+            for start, atom in enumerate(atoms):
+                if isinstance(atom, str) or start == 0:
+                    beside[*around, atoms[:start]][place] = atom if isinstance(atom, str) else ""
+    # Of siblings such as `conv3` and `shortcut`, `step0_up` and `step0_low`, no word or number says which one
+    # was created first.
+    unsure = (list(words) for words in beside.values() if not in_usual_order(set(words.values())))
+    return [*groups.values(), *unsure]
 
 
 def _placed(word: str) -> bool:
