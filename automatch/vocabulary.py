@@ -113,12 +113,18 @@ def usual_place(run: tuple[str, ...]) -> tuple[float, ...]:
     return tuple(places.get(word, _NOWHERE) for word in _role_or_meaning(run))
 
 
+# Letters that count, as in `generatorA`, `generatorB`.
+_COUNTING = frozenset("abcdef")
+
+
 def in_usual_order(words: Collection[str]) -> bool:
     """Whether codebases have an order for these words, and not only a place for each among others.
 
-    >>> in_usual_order(["query", "value"]), in_usual_order(["query", "gate"])
-    (True, False)
+    >>> in_usual_order(["query", "value"]), in_usual_order(["query", "gate"]), in_usual_order(["a", "b"])
+    (True, False, True)
     """
+    if _COUNTING.issuperset(words):
+        return True
     firsts = {concept for word in words for concept in _role_or_meaning((word,))[:1]}
     return all(b in _later(a) or a in _later(b) for a, b in combinations(firsts, 2))
 
