@@ -226,8 +226,8 @@ def _groups(side: Features, items: list[_Item], created: bool) -> list[list[int]
                     beside[*around, atoms[:start]][place] = atom if isinstance(atom, str) else ""
     # Of siblings such as `conv3` and `shortcut`, `step0_up` and `step0_low`, no word or number says which one
     # was created first.
-    unsure = (list(words) for words in beside.values() if not in_usual_order(set(words.values())))
-    return [*groups.values(), *unsure]
+    several = ((list(words), set(words.values())) for words in beside.values() if len(words) > 1)
+    return [*groups.values(), *(group for group, words in several if not in_usual_order(words))]
 
 
 def _placed(word: str) -> bool:
