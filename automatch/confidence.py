@@ -167,10 +167,9 @@ def _torn(solution: Solution) -> set[int]:
 
 def _kernels(side: Features) -> dict[int, int]:
     """Vector -> the one kernel of the smallest scope around it that has any."""
-    kernels = [[i for i in scope.members if not side.vectors[i]] for scope in side.scopes]
     found = {}
     for i in range(len(side)):
-        around = next((kernels[scope] for scope in reversed(side.around[i]) if kernels[scope]), [])
+        around = next((side.kernels[scope] for scope in reversed(side.around[i]) if side.kernels[scope]), ())
         if side.vectors[i] and len(around) == 1:
             found[i] = around[0]
     return found

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from automatch.layout import IMAGE
 from automatch.names import Atom, Name, parse_all
 from automatch.shapes import is_vector, squeezed
 from automatch.tensor import Dataflow, Listing, Tensor
@@ -70,21 +71,17 @@ class Features:
         return tuple(map(tuple, around))
 
     @cached_property
+    def kernels(self) -> tuple[tuple[int, ...], ...]:
+        """What is no vector below each of the `scopes`."""
+        return tuple(tuple([i for i in scope.members if not self.vectors[i]]) for scope in self.scopes)
+
+    @cached_property
     def own_kernels(self) -> Mapping[int, int]:
         """Each vector whose own scope holds just one kernel -> that kernel."""
-        kernels: dict[Path, list[int]] = defaultdict(list)
-        wanted = {self.parents[i] for i in range(len(self)) if self.vectors[i] and self.parents[i]}
-        for i, name in enumerate(self.names):
-            if not self.vectors[i]:
-                for end in range(1, name.leaf + 1):
-                    if name.atoms[:end] in wanted:
-                        kernels[name.atoms[:end]].append(i)
-        single = {scope: found[0] for scope, found in kernels.items() if len(found) == 1}
-        return {
-            i: single[self.parents[i]]
-            for i in range(len(self))
-            if self.vectors[i] and self.parents[i] in single
-        }
+        vectors = [i for i, parent in enumerate(self.parents) if parent and self.vectors[i]]
+        # The scopes around a variable are one for each of its atoms.
+        found = {i: self.kernels[self.around[i][len(self.parents[i]) - 1]] for i in vectors}
+        return {i: kernels[0] for i, kernels in found.items() if len(kernels) == 1}
 
 
 def describe(listing: Listing, variables: Sequence[int]) -> Features:
@@ -142,6 +139,7 @@ def _roles(tensors: Sequence[Tensor], names: Sequence[Name]) -> tuple[str, ...]:
 
 
 def _beside(tensors: Sequence[Tensor], names: Sequence[Name], roles: Sequence[str]) -> tuple[Beside, ...]:
+    """What stands beside each vector; '' for a kernel and a normalisation in one scope, and for neither."""
     found: list[Beside] = [""] * len(names)
     for scope, group in _siblings(names).items():
         parts = {(roles[i], tensors[i].shape) for i in group}
@@ -174,9 +172,6 @@ def _roles_by_place(
                 yield i, places[place]
 
 
-# Axes of a kernel over images.
-_IMAGE = 4
-
 # Roles that begin the last component of a name, as in `dilated/w_skip`, `dilated/b_skip`.
 _LEADING = frozenset(("kernel", "bias", "scale"))
 
@@ -208,7 +203,7 @@ def _role(tensor: Tensor, name: Name) -> str:
             return "embedding"
     if role == "embedding" and is_vector(tensor.shape):
         return ""
-    if not role and len(squeezed(tensor.shape or ())) >= _IMAGE:
+    if not role and len(squeezed(tensor.shape or ())) >= IMAGE:
         return "kernel"
     return role
 

@@ -21,15 +21,23 @@ from typing import Literal
 
 from automatch.tensor import Shape, Tensor
 
-__all__ = ["Kind", "axes", "convention", "expected_transform", "flattened", "framework_of_names"]
+__all__ = [
+    "IMAGE",
+    "Kind",
+    "axes",
+    "convention",
+    "expected_transform",
+    "flattened",
+    "framework_of_names",
+]
 
 Kind = Literal["conv", "conv_transpose", "depthwise", "dense", "recurrent", "embedding", "vector"]
 Convention = Literal["tensorflow", "flax", "haiku", "torch"]
 
 _SPACE = "*"
 
-# Axes of a kernel over images.
-_IMAGE = 4
+IMAGE = 4
+"""Axes of a kernel over images."""
 
 _TENSORFLOW: Mapping[Kind, tuple[str, ...]] = {
     "conv": (_SPACE, "in", "out"),
@@ -137,7 +145,7 @@ def flattened(shapes: Sequence[Shape | None]) -> dict[Shape, int]:
     """
     known = [shape for shape in shapes if shape]
     widths = {shape[0] for shape in known}
-    images = dict.fromkeys(shape[0] for shape in reversed(known) if len(shape) >= _IMAGE and shape[0] > 1)
+    images = dict.fromkeys(shape[0] for shape in reversed(known) if len(shape) >= IMAGE and shape[0] > 1)
     last = list(images)[:2]
     found: dict[Shape, int] = {}
     for shape in known:

@@ -16,7 +16,7 @@ from itertools import accumulate
 from operator import mul
 from typing import Literal
 
-from automatch.layout import Kind, convention, expected_transform
+from automatch.layout import IMAGE, Kind, convention, expected_transform
 from automatch.tensor import Shape
 from automatch.transform import parse
 
@@ -27,9 +27,6 @@ Options = tuple[tuple[str, OptionKind], ...]
 """`(transform, kind)` of each way that fits, in order of preference."""
 
 _KINDS: tuple[Kind, ...] = ("dense", "conv", "depthwise", "conv_transpose")
-
-# Kernels of convolutions over images have as many axes, or more.
-_CONV = 4
 
 
 def squeezed(shape: Shape) -> Shape:
@@ -62,7 +59,7 @@ def options(source: Shape, target: Shape, source_framework: str, target_framewor
         found.append(("identity", "keep"))
     foreign = convention(source_framework) != convention(target_framework)
     # Where only axes of length 1 have moved from one end to the other, a kernel's layout has changed.
-    kernels = foreign and len(source) == len(target) >= _CONV and not is_vector(source)
+    kernels = foreign and len(source) == len(target) >= IMAGE and not is_vector(source)
     if source != target and not kernels and _regroups(source, target) and not _recut(source, target):
         found.append(("reshape", "keep"))
     if foreign and len(source) > 1:
@@ -79,7 +76,7 @@ def options(source: Shape, target: Shape, source_framework: str, target_framewor
 
 def _recut(source: Shape, target: Shape) -> bool:
     """Whether two kernels over images differ in more than axes of length 1: no layer is another one's so."""
-    images = len(source) == len(target) >= _CONV and max(map(len, map(squeezed, (source, target)))) >= _CONV
+    images = len(source) == len(target) >= IMAGE and max(map(len, map(squeezed, (source, target)))) >= IMAGE
     return images and squeezed(source) != squeezed(target)
 
 
@@ -103,7 +100,7 @@ def _layouts(source: Shape, target: Shape, source_framework: str, target_framewo
         moved = tuple(source[axis] for axis in parse(text).steps[0].axes or ())
         if moved == target:
             found.append(text)
-        elif len(source) == len(target) >= _CONV:
+        elif len(source) == len(target) >= IMAGE:
             continue
         elif squeezed(moved) == squeezed(target) or (len(source) == 2 and _regroups(moved, target)):
             found.append(f"{text}+reshape")

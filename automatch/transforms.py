@@ -61,11 +61,13 @@ def choose(target: Features, source: Features, pairs: Iterable[tuple[int, int]])
             text, sure = _elect(ways, electorates, _default(target, source, t, s))
             # A kernel is transposed and an embedding is not; who calls it which?
             sure = sure and {target.roles[t], source.roles[s]} != {"kernel", "embedding"}
+            doubt = _UNSHOWN
         else:
             # What is no layer's kernel is kept as its author likes: only its namesakes know how.
             text, sure = _elect(ways, electorates[:1], "keep")
             sure = sure and bool(electorates[0])
-        chosen[t] = Chosen(_cast(text, target, source, t, s), "" if sure else _UNSHOWN)
+            doubt = _BARE
+        chosen[t] = Chosen(_cast(text, target, source, t, s), "" if sure else doubt)
     return chosen
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +30,6 @@ Channel = Literal["kernels", "vectors"]
 Label = tuple[Channel, int]
 Pairs = Sequence[tuple[int, int]]
 _Places = tuple[int, ...]
-_Orders = tuple[_Places, bool, _Places, bool, _Places]
-"""An order of the target, whether it is that of creation, the same of the source, and the row it is about."""
 
 _WEIGHT = 1.5
 # Of the items that could be aligned, as many as this must be for the orders to count at all; the weight
@@ -43,6 +41,16 @@ _NAMES = 0.3
 _CREATION = 0.05
 _CELLS = 4_000_000
 _NOWHERE = (1e9,)
+
+
+class _Orders(NamedTuple):
+    """An order of the target, whether it is that of creation, the same of the source; the row that one is."""
+
+    target: _Places
+    created_t: bool
+    source: _Places
+    created_s: bool
+    row: _Places = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +81,7 @@ class _Hypothesis:
 
 
 class Order:
-    """The orders of both sides; `found` tells what the last weights rest on."""
+    """The orders of both sides."""
 
     def __init__(self, target: Features, source: Features) -> None:
         self._target, self._source = target, source
@@ -103,7 +111,7 @@ class Order:
     def _hypotheses(self, settled: Pairs) -> Iterator[_Hypothesis]:
         for pair in dict.fromkeys(self._orders(settled)):
             if pair not in self._compared:
-                self._compared[pair] = list(self._compare(*pair))
+                self._compared[pair] = list(self._compare(pair))
             yield from self._compared[pair]
 
     def _orders(self, settled: Pairs) -> Iterator[_Orders]:
@@ -112,7 +120,7 @@ class Order:
             rank[order_t] = np.arange(len(order_t))
             place = {s: rank[t] for t, s in settled}
             for order_s, created_s in orders(self._source, place):
-                yield tuple(order_t), created_t, tuple(order_s), created_s, ()
+                yield _Orders(tuple(order_t), created_t, tuple(order_s), created_s)
         yield from self._orders_of_rows(settled)
 
     def _orders_of_rows(self, settled: Pairs) -> Iterator[_Orders]:
@@ -124,20 +132,18 @@ class Order:
             members = set(row)
             outside = {t for t, s in settled if s not in members}
             for order, created in orders(self._target, {}):
-                yield tuple(t for t in order if t not in outside), created, row, False, row
+                yield _Orders(tuple(t for t in order if t not in outside), created, row, False, row)
         for row in rows(self._target):
             members = set(row)
             outside = {s for t, s in settled if t not in members}
             for order, created in orders(self._source, {}):
-                yield row, False, tuple(s for s in order if s not in outside), created, row
+                yield _Orders(row, False, tuple(s for s in order if s not in outside), created, row)
 
-    def _compare(
-        self, order_t: _Places, created_t: bool, order_s: _Places, created_s: bool, row: _Places
-    ) -> Iterator[_Hypothesis]:
-        items_t = _items(self._target, order_t, self._shared)
-        items_s = _items(self._source, order_s, self._shared)
+    def _compare(self, pair: _Orders) -> Iterator[_Hypothesis]:
+        items_t = _items(self._target, pair.target, self._shared)
+        items_s = _items(self._source, pair.source, self._shared)
         for channel in ("kernels", "vectors"):
-            yield from self._hypothesis(channel, items_t, items_s, created_t, created_s, row)
+            yield from self._hypothesis(channel, items_t, items_s, pair)
 
     def _target_orders(self, settled: Pairs) -> Iterator[tuple[list[int], bool]]:
         yield from orders(self._target, {})
@@ -147,13 +153,7 @@ class Order:
             yield from orders(self._target, {t: rank[s] for t, s in settled})
 
     def _hypothesis(
-        self,
-        channel: Channel,
-        items_t: list[_Item],
-        items_s: list[_Item],
-        created_t: bool,
-        created_s: bool,
-        row: _Places,
+        self, channel: Channel, items_t: list[_Item], items_s: list[_Item], pair: _Orders
     ) -> Iterator[_Hypothesis]:
         target = [item for item in items_t if item.label[0] == channel]
         source = [item for item in items_s if item.label[0] == channel]
@@ -167,16 +167,16 @@ class Order:
         if not common or aligned < _COMPARABLE * common:
             return
         told_apart = aligned - backwards >= _BACKWARDS * common or aligned >= _ENTIRELY * common
-        if told_apart or (created_t and created_s):
+        if told_apart or (pair.created_t and pair.created_s):
             yield _Hypothesis(
                 float(aligned / common),
-                created_t + created_s,
-                row,
+                pair.created_t + pair.created_s,
+                pair.row,
                 target,
                 source,
                 same,
-                _groups(self._target, target, created_t),
-                _groups(self._source, source, created_s),
+                _groups(self._target, target, pair.created_t),
+                _groups(self._source, source, pair.created_s),
             )
 
 
@@ -222,8 +222,9 @@ def _groups(side: Features, items: list[_Item], created: bool) -> list[list[int]
             around = item.label, name.components[:at], name.components[at + 1 : -1]
             atoms = name.atoms_of(at)
             for start, atom in enumerate(atoms):
-                if isinstance(atom, str) or start == 0:
-                    beside[*around, atoms[:start]][place] = atom if isinstance(atom, str) else ""
+                word = atom if isinstance(atom, str) else ""
+                if word or start == 0:
+                    beside[*around, atoms[:start]][place] = word
     # Of siblings such as `conv3` and `shortcut`, `step0_up` and `step0_low`, no word or number says which one
     # was created first.
     several = ((list(words), set(words.values())) for words in beside.values() if len(words) > 1)

@@ -27,7 +27,7 @@ _BLOCKS = 3
 
 
 def siblings(target: Features, source: Features) -> Matrix:
-    """Weights, -1 where two variables are the same one of as many siblings on neither side, else 0."""
+    """Weights, -1 where two variables have as many siblings and are not the same one of them, else 0."""
     weights = np.zeros((len(target), len(source)), np.float32)
     ranks_t, ranks_s = _ranks(target), _ranks(source)
     for kind in ranks_t.keys() & ranks_s.keys():
