@@ -132,9 +132,14 @@ def test_variables_without_a_pair_are_untouched_and_named_when_uninitialized(
         session.run(head.initializer)
         restored = run_plan(session, prefix, {"w": "old/w"})
         np.testing.assert_array_equal(session.run(head), np.ones(3))
+        everything = tf1.global_variables()
+        session.run([v.initializer for v in everything if v.op.name in restored.uninitialized])
+        session.run(everything)
+        np.testing.assert_array_equal(session.run(everything[0]), VALUES["old/w"])
     assert restored.restored == ["w"]
     assert restored.unmatched == ["head", "fresh", "parts"]
-    assert restored.uninitialized == ["fresh", "parts"]
+    assert restored.uninitialized == ["fresh", "parts/part_0", "parts/part_1"]
+    assert "3 left as they were, 2 of them without any value" in str(restored)
     assert restored.why["head"] == "nothing fits"
     assert set(restored.unused) == set(VALUES) - {"old/w"}
 

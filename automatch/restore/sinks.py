@@ -23,7 +23,10 @@ class Sink(Protocol):
     """A target's variables as a place to put values."""
 
     def restore(self, moves: Sequence[Move], source: Listing, left: Sequence[Tensor]) -> list[str]:
-        """The names of those in `left` that have no value, after all moves have been made."""
+        """The names of those in `left` that have no value, after all moves have been made.
+
+        Of a partitioned variable those of its parts, as `report_uninitialized_variables` has them.
+        """
         ...
 
 
@@ -89,12 +92,16 @@ class SessionSink:
         """See Sink."""
         if self._nodes:
             moves = [replace(move, target=self._renamed(move.target)) for move in moves]
-        asked = [(tensor.name, place.name) for tensor in left for place in places(self._renamed(tensor))]
+        asked = [
+            (place.name if tensor.parts else tensor.name, place.name)
+            for tensor in left
+            for place in places(self._renamed(tensor))
+        ]
         checks = {node: initialized_check(self._graph, node) for _, node in asked}
         known = {node: check for node, check in checks.items() if check is not None}
         found = dict(zip(known, self._run(moves, source, list(known.values())), strict=True))
         lacking = {node for node in checks if not (found[node] if node in found else self._has_value(node))}
-        return list(dict.fromkeys(name for name, node in asked if node in lacking))
+        return [name for name, node in asked if node in lacking]
 
     def _renamed(self, tensor: Tensor) -> Tensor:
         node = self._nodes.get(tensor.name)
