@@ -18,11 +18,13 @@ from automatch.transform import Transform
 __all__ = [
     "Place",
     "assigner",
+    "assigners",
     "building",
     "initialized_check",
     "is_resource",
     "operation",
     "places",
+    "read_for",
     "reads_slices",
     "run_in",
     "transformed",
@@ -97,6 +99,15 @@ def assigner(graph: Any, place: Place) -> Any:
 
     Raises UnsupportedTarget where the graph has no such node that does nothing else.
     """
+    found = assigners(graph, place)
+    return next((assign for assign in found if read_for(assign) is not None), found[0])
+
+
+def assigners(graph: Any, place: Place) -> list[Any]:
+    """The nodes that assign to a variable and do nothing else: its initializer, and one of each Saver.
+
+    Raises UnsupportedTarget where the graph has none.
+    """
     node = operation(graph, place.name)
     kind = "AssignVariableOp" if is_resource(node) else "Assign"
     found = [
@@ -109,13 +120,14 @@ def assigner(graph: Any, place: Place) -> Any:
             f"variable '{place.name}' has no assignment in the finalized graph, so that its value cannot be "
             "set. Restore before the graph is finalized."
         )
-    return next((consumer for consumer in found if _is_read(consumer.inputs[1].op)), found[0])
+    return found
 
 
-def _is_read(value: Any) -> bool:
-    """True for what a Saver's RestoreV2 has read."""
-    value = value.inputs[0].op if value.type == "Identity" else value
-    return bool(value.type == "RestoreV2")
+def read_for(assign: Any) -> Any | None:
+    """The output of a Saver's RestoreV2 whose value a node assigns as it is; None if it assigns another."""
+    value = assign.inputs[1]
+    value = value.op.inputs[0] if value.op.type == "Identity" else value
+    return value if value.op.type == "RestoreV2" else None
 
 
 def initialized_check(graph: Any, name: str) -> Any | None:

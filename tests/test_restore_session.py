@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import ml_dtypes
@@ -37,9 +37,17 @@ def graph(request: pytest.FixtureRequest) -> Iterator[tf.Graph]:
         yield graph
 
 
-@pytest.fixture(params=["open", "finalized"])
-def finalized(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param == "finalized")
+@pytest.fixture(params=["open", "finalized", "finalized with a Saver"])
+def finish(request: pytest.FixtureRequest, graph: tf.Graph) -> Callable[[], None]:
+    """To be called when all variables are there: the graph as it is, or as a Scaffold leaves it."""
+
+    def finished() -> None:
+        if "Saver" in request.param:
+            tf1.train.Saver()
+        if "finalized" in request.param:
+            graph.finalize()
+
+    return finished
 
 
 def run_plan(
@@ -56,12 +64,11 @@ def variable(name: str, value: np.ndarray) -> tf1.Variable:
 
 
 @pytest.mark.usefixtures("graph")
-def test_every_dtype_arrives(prefix: str, graph: tf.Graph, finalized: bool) -> None:
+def test_every_dtype_arrives(prefix: str, graph: tf.Graph, finish: Callable[[], None]) -> None:
     variables = {
         name.replace("old", "new"): variable(name.replace("old", "new"), v) for name, v in VALUES.items()
     }
-    if finalized:
-        graph.finalize()
+    finish()
     with tf1.Session() as session:
         restored = run_plan(session, prefix, {name: name.replace("new", "old") for name in variables})
         assert restored.restored == list(variables)
@@ -70,15 +77,14 @@ def test_every_dtype_arrives(prefix: str, graph: tf.Graph, finalized: bool) -> N
 
 
 def test_transposed_reshaped_tied_and_partitioned_targets(
-    prefix: str, graph: tf.Graph, finalized: bool
+    prefix: str, graph: tf.Graph, finish: Callable[[], None]
 ) -> None:
     parts = tf1.fixed_size_partitioner
     t, flat = tf1.get_variable("t", [3, 4]), tf1.get_variable("flat", [12])
     one, two = tf1.get_variable("one", [3]), tf1.get_variable("two", [3])
     emb = tf1.get_variable("emb", [7, 2], partitioner=parts(3))
     turned = tf1.get_variable("turned", [2, 7], partitioner=parts(2, axis=1))
-    if finalized:
-        graph.finalize()
+    finish()
     with tf1.Session() as session:
         pairs: dict[str, str | tuple[str, str]] = {"one": "old/b", "two": "old/b", "emb": "old/emb"}
         pairs |= {"t": ("old/w", "transpose:1,0"), "flat": ("old/w", "reshape")}
@@ -92,24 +98,22 @@ def test_transposed_reshaped_tied_and_partitioned_targets(
 
 
 def test_partitioned_sources_into_whole_variables_and_parts_of_other_sizes(
-    tmp_path: Path, graph: tf.Graph, finalized: bool
+    tmp_path: Path, graph: tf.Graph, finish: Callable[[], None]
 ) -> None:
     values = random_values({"emb": (7, 2), "other": (6, 2)})
     prefix = partitioned_checkpoint(tmp_path, values, parts=3)
     whole = tf1.get_variable("whole", [7, 2])
     halves = tf1.get_variable("halves", [6, 2], partitioner=tf1.fixed_size_partitioner(2))
-    if finalized:
-        graph.finalize()
+    finish()
     with tf1.Session() as session:
         run_plan(session, prefix, {"whole": "emb", "halves": "other"})
         np.testing.assert_array_equal(session.run(whole), values["emb"])
         np.testing.assert_array_equal(np.concatenate(session.run(list(halves))), values["other"])
 
 
-def test_casts_happen_only_where_asked_for(prefix: str, graph: tf.Graph, finalized: bool) -> None:
+def test_casts_happen_only_where_asked_for(prefix: str, graph: tf.Graph, finish: Callable[[], None]) -> None:
     wide, narrow = tf1.get_variable("wide", [2]), tf1.get_variable("narrow", [3], tf.bfloat16)
-    if finalized:
-        graph.finalize()
+    finish()
     pairs = {"wide": ("old/half", "identity+cast"), "narrow": ("old/b", "identity+cast")}
     with tf1.Session() as session:
         with pytest.raises(RestoreError, match="needs a cast from float16 to float32: pass cast=True"):
@@ -120,14 +124,13 @@ def test_casts_happen_only_where_asked_for(prefix: str, graph: tf.Graph, finaliz
 
 
 def test_variables_without_a_pair_are_untouched_and_named_when_uninitialized(
-    prefix: str, graph: tf.Graph, finalized: bool
+    prefix: str, graph: tf.Graph, finish: Callable[[], None]
 ) -> None:
     tf1.get_variable("w", [4, 3])
     head = tf1.get_variable("head", [3], initializer=tf1.ones_initializer())
     tf1.get_variable("fresh", [3])
     tf1.get_variable("parts", [4], partitioner=tf1.fixed_size_partitioner(2))
-    if finalized:
-        graph.finalize()
+    finish()
     with tf1.Session() as session:
         session.run(head.initializer)
         restored = run_plan(session, prefix, {"w": "old/w"})
@@ -204,13 +207,12 @@ def damage(prefix: str, name: str) -> None:
 
 
 def test_a_damaged_tensor_is_named_with_its_file_and_nothing_changes(
-    prefix: str, graph: tf.Graph, finalized: bool
+    prefix: str, graph: tf.Graph, finish: Callable[[], None]
 ) -> None:
     w = tf1.get_variable("w", [4, 3], initializer=tf1.ones_initializer())
     b = tf1.get_variable("b", [3], initializer=tf1.ones_initializer())
     initializers = [w.initializer, b.initializer]
-    if finalized:
-        graph.finalize()
+    finish()
     damage(prefix, "old/w")
     with tf1.Session() as session:
         session.run(initializers)

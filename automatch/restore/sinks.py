@@ -12,6 +12,7 @@ from automatch.nodes import initialized_check, operation, places, run_in
 from automatch.read.live import graph_of, named_variables
 from automatch.restore.eager import restore_eagerly
 from automatch.restore.feed import restore_by_feeding
+from automatch.restore.own_saver import own_saver
 from automatch.restore.session import restore_by_nodes
 from automatch.restore.staging import Stage, opened_by_tensorflow
 from automatch.tensor import Listing, Tensor
@@ -109,11 +110,14 @@ class SessionSink:
 
     def _run(self, moves: Sequence[Move], source: Listing, checks: Sequence[Any]) -> list[bool]:
         prefix = opened_by_tensorflow(source)
-        if prefix is None or self._graph.finalized:
+        own = own_saver(self._graph, moves) if prefix is not None and self._graph.finalized else None
+        if prefix is None or (self._graph.finalized and own is None):
             return restore_by_feeding(self._session, moves, Stage(source), checks)
         import tensorflow as tf
 
         try:
+            if own is not None:
+                return own.restore(self._session, prefix, checks)
             return restore_by_nodes(self._session, prefix, moves, checks)
         except tf.errors.OpError as error:
             # TensorFlow names the file at most; the bytes themselves tell which tensor it was.
