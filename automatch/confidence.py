@@ -22,7 +22,7 @@ from automatch.crossed import crossed
 from automatch.describe import Features
 from automatch.evidence.neighbours import units
 from automatch.matching import Standing
-from automatch.solve import Solution, by_part_of_an_order
+from automatch.solve import OPEN, Solution, by_part_of_an_order
 from automatch.transforms import Chosen
 
 __all__ = ["FEATURES", "Calibration", "calibrated", "logistic", "probability", "standings"]
@@ -121,7 +121,11 @@ def _with_kernels(solution: Solution, found: Sequence[Standing]) -> list[Standin
     """The standings, where a normalisation is no surer of its place in the order than its kernel."""
     scores, axis = solution.scores, solution.scores.parts["axis"]
     at = [(pair.target, pair.source) for pair in solution.pairs]
-    doubted = {ends for ends, standing in zip(at, found, strict=True) if standing.doubt == _BY_ORDER}
+    doubted = {
+        ends
+        for ends, standing in zip(at, found, strict=True)
+        if standing.doubt == _BY_ORDER or standing.features["margin"] < OPEN
+    }
     norms_t = _norms(scores.target, {t for t, _ in doubted})
     norms_s = _norms(scores.source, {s for _, s in doubted})
     return [

@@ -125,7 +125,9 @@ def _roles(tensors: Sequence[Tensor], names: Sequence[Name]) -> tuple[str, ...]:
     roles = [_role(tensor, name) for tensor, name in zip(tensors, names, strict=True)]
     for group in _siblings(names).values():
         # A bias beside a one-dimensional weight of its shape is a normalisation's, if that has no offset yet.
-        norms = {tensors[i].shape for i in group if roles[i] in ("scale", "mean")}
+        # Beside a kernel as well, with no scale, it may be either's: codebases then mean the kernel's.
+        kernel = any(roles[i] == "kernel" and not is_vector(tensors[i].shape) for i in group)
+        norms = {tensors[i].shape for i in group if roles[i] in (("scale",) if kernel else ("scale", "mean"))}
         norms -= {tensors[i].shape for i in group if roles[i] == "offset"}
         for i in group:
             if roles[i] == "bias" and tensors[i].shape in norms:

@@ -28,13 +28,17 @@ def orders(side: Features, place: dict[int, float]) -> Iterator[tuple[list[int],
     if side.creation:
         yield list(range(len(side))), True
         if side_by_side := _lists(side):
-            yield _in_turn(len(side), side_by_side), True
+            yield _in_turn({i: i for i in range(len(side))}, side_by_side), True
     flows = [tensor.dataflow or Dataflow() for tensor in side.tensors]
     for places in ([flow.depth for flow in flows], [flow.place for flow in flows]):
         if sum(place is not None for place in places) > _READ * len(side):
             last = max(place for place in places if place is not None) + 1
             yield sorted(range(len(side)), key=lambda i: (last if places[i] is None else places[i], i)), True
-    yield _by_name(side, place), False
+    named = _by_name(side, place)
+    yield named, False
+    if not side.creation and (side_by_side := _lists(side)):
+        rank = {i: at for at, i in enumerate(named)}
+        yield _in_turn(rank, side_by_side), False
 
 
 def rows(side: Features) -> Iterator[tuple[int, ...]]:
@@ -74,16 +78,19 @@ def _lists(side: Features) -> list[list[_List]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _in_turn(count: int, side_by_side: list[list[_List]]) -> list[int]:
-    """The order in which the layers of such lists take turns: 0, 0, 1, 1, … in place of 0, 1, …, 0, 1, …"""
-    key: list[tuple[int, ...]] = [(i,) for i in range(count)]
+def _in_turn(rank: dict[int, int], side_by_side: list[list[_List]]) -> list[int]:
+    """The order in which the layers of such lists take turns: 0, 0, 1, 1, … in place of 0, 1, …, 0, 1, …
+
+    rank: the place of each variable where they do not.
+    """
+    key: dict[int, tuple[int, ...]] = {i: (place,) for i, place in rank.items()}
     for group in side_by_side:
-        first = min(layer[0] for one in group for layer in one)
+        first = min(rank[i] for one in group for layer in one for i in layer)
         for which, one in enumerate(group):
             for turn, layer in enumerate(one):
                 for i in layer:
-                    key[i] = (first, turn, which, i)
-    return sorted(range(count), key=key.__getitem__)
+                    key[i] = (first, turn, which, rank[i])
+    return sorted(rank, key=key.__getitem__)
 
 
 def _by_name(side: Features, place: dict[int, float]) -> list[int]:

@@ -111,15 +111,19 @@ class Outline(NamedTuple):
 
     Empty where one number runs, and where the contents tell the places apart.
     turns: whether the scopes could as well be counted the other way round.
+    square: whether there are then as many one way as the other, so that nothing shows which way it is.
     """
 
     counts: tuple[int, ...]
-    turns: bool
+    turns: bool = False
+    square: bool = False
 
     def goes_with(self, other: Outline) -> bool:
         """Whether scopes at the same place of two axes go together."""
         open_ended = not self.counts or not other.counts
-        return self == other or (open_ended and not self.turns and not other.turns)
+        if self.turns or other.turns:
+            return self == other and not self.square
+        return self == other or open_ended
 
 
 class _Member(NamedTuple):
@@ -172,11 +176,13 @@ def _axes(family: list[_Member]) -> Iterator[tuple[tuple[int, ...], list[_Member
 
 def _outline(free: tuple[int, ...], axis: Sequence[_Member], contents: tuple[int, ...]) -> Outline:
     if len(free) == 1:
-        return Outline((), turns=False)
+        return Outline(())
     turns = _take_turns(free, axis, contents)
     if len(set(contents)) > 1 and not turns:
-        return Outline((), turns=False)
-    return Outline(tuple(Counter(scope.numbers[free[0]] for scope in axis).values()), turns)
+        return Outline(())
+    outer, inner = ({scope.numbers[place] for scope in axis} for place in free[-2:])
+    counts = tuple(Counter(scope.numbers[free[0]] for scope in axis).values())
+    return Outline(counts, turns, square=turns and len(outer) == len(inner))
 
 
 def _take_turns(free: tuple[int, ...], axis: Sequence[_Member], contents: tuple[int, ...]) -> bool:
