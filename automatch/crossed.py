@@ -1,16 +1,23 @@
-"""Rows whose numbers do not run the same way on both sides, nor the other way round.
+"""Rows whose numbers say less than they seem to.
+
+Crossed: they do not run the same way on both sides, nor the other way round.
 
 A decoder that is counted from its end has its ends at the right places, since their shapes leave no choice,
 and everything between them where equal numbers put it:
 
     decoder/0 <- up_3    decoder/1 <- up_1    decoder/2 <- up_2    decoder/3 <- up_0
+
+Parted: the other side names some of a row otherwise, so that equal numbers need not mean the same; and the
+order of the variables speaks against it.
+
+    proj_in <- layers.1    layers.0 <- layers.0    proj_out <- layers.2
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterator
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 import numpy as np
 
@@ -18,10 +25,12 @@ from automatch.assign import Assigned
 from automatch.names import Name, template
 from automatch.solve import Solution
 
-__all__ = ["crossed"]
+__all__ = ["crossed", "parted_rows"]
 
 # Two that cross are either way round; of three, one can be out of line.
 _ROW = 3
+# What the order would gain elsewhere, and by how much parts of a score may differ, in natural-log odds.
+_GAIN, _ALIKE = 0.5, 0.3
 
 
 def crossed(solution: Solution) -> set[int]:
@@ -44,6 +53,31 @@ def crossed(solution: Solution) -> set[int]:
                 if possible[pair.target, sources].sum() > 1:
                     found.add(pair.target)
     return found | {vector for vector, kernel in target.own_kernels.items() if kernel in found}
+
+
+def parted_rows(solution: Solution) -> set[int]:
+    """Targets of pairs that the order would rather exchange in a row of the source that is parted."""
+    names_t, names_s = solution.scores.target.names, solution.scores.source.names
+    gains = {pair: gain["order"] for pair, gain in zip(solution.pairs, solution.longings, strict=True)}
+    rows: dict[Hashable, list[tuple[Hashable, Assigned]]] = defaultdict(list)
+    for pair in solution.pairs:
+        here, there = template(names_t[pair.target].atoms), template(names_s[pair.source].atoms)
+        rows[there].append((here, pair))
+    found: set[int] = set()
+    for members in rows.values():
+        parted = len({name for name, _ in members}) > 1
+        for (name, pair), (another, rival) in permutations(members, 2) if parted else ():
+            if gains[pair] > _GAIN and name != another and _alike_but_for_numbers(solution, pair, rival):
+                found |= {pair.target, rival.target}
+    return found
+
+
+def _alike_but_for_numbers(solution: Solution, pair: Assigned, rival: Assigned) -> bool:
+    """Whether the source of another pair would be as good for a target by all but its numbers."""
+    parts, at, other = solution.scores.parts, (pair.target, pair.source), (pair.target, rival.source)
+    return bool(np.isfinite(solution.total[other])) and all(
+        abs(parts[part][at] - parts[part][other]) < _ALIKE for part in ("words", "axis", "content")
+    )
 
 
 def _counted(numbers: Collection[int]) -> bool:

@@ -21,9 +21,10 @@ from itertools import takewhile
 
 __all__ = ["Atom", "Name", "natural_key", "parse", "parse_all", "parted", "template"]
 
-# `2d` and `1x1` are words about a kernel and no indices; so is the version in `v1`. A single letter after
-# a number (`5b`, `2a`) counts on from it.
+# `2d` and `1x1` are words about a kernel and no indices; so is the version in `v1`, and the `to` in `w2v`. A
+# single letter after a number (`5b`, `2a`) counts on from it.
 _ATOM = re.compile(
+    r"(?<![a-zA-Z\d])[a-z]2[a-z](?![a-zA-Z\d])|"
     r"[1-3][dD](?![a-z])|\d+x\d+|[vV]\d(?!\d)|[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_a-zA-Z]+"
 )
 _DIMENSION = re.compile(r"([1-3])d(?![a-zA-Z])")
@@ -31,6 +32,8 @@ _COMPONENT = re.compile(r"[/.|:]+")
 _SUFFIX = re.compile(r"(/\.ATTRIBUTES/VARIABLE_VALUE|:\d+)$")
 # A checksum or a UUID is one word: that two of them share `3c` or `dad` says nothing.
 _HASH = re.compile(r"(?=.{8})(?=.*(?:[a-f]\d+[a-f]|\d[a-f]+\d))[0-9a-f]+(?:[-_][0-9a-f]+)*$")
+# Rows that letters count are short: `p` and `n` after a number are words (`c3p4`, `c3n4`).
+_LAST_LETTER = "h"
 _AVERAGES = frozenset({"EMA", "ema", "ExponentialMovingAverage", "average"})
 _LETTER = re.compile(r"^[a-f]$")
 _NUMBER = re.compile(r"(\d+)")
@@ -137,7 +140,7 @@ def _atoms(component: str) -> tuple[Atom, ...]:
         after_number = match.start() > 0 and component[match.start() - 1].isdecimal()
         if text.isdecimal():
             found.append(int(text) if len(text) < 10 else text)
-        elif after_number and len(text) == 1 and text.isalpha() and text.islower():
+        elif after_number and len(text) == 1 and "a" <= text <= _LAST_LETTER:
             found.append(ord(text) - ord("a"))
         else:
             found.append(text.lower())

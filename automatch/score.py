@@ -43,6 +43,7 @@ class Scores:
     words_alone: the part of the words before anything was learned.
     same_numbers: whether the names of a pair hold the same numbers, in order.
     decided: target -> source, pairs by a person.
+    torn: whether a pair leads out of a scope whose settled pairs all but a few go elsewhere.
     """
 
     def __init__(self, target: Features, source: Features) -> None:
@@ -116,7 +117,7 @@ class Scores:
 
     def _update(self, settled: Pairs, grounded: Pairs) -> None:
         self.parts["words"] = _WORDS * self.agreement
-        self.parts["neighbours"] = self._neighbours.weights(grounded)
+        self.parts["neighbours"], self.torn = self._neighbours.weights(grounded)
         self.parts["order"] = self._order.weights(self.agreement, settled)
         numbers = self._indices.weights(settled) + self._steps.weights(settled)
         self.parts["indices"] = numbers + self._siblings

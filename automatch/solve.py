@@ -68,6 +68,7 @@ def solve(scores: Scores) -> Solution:
             if pair.margin > _SETTLED
             and long["words"] < _WORDS_MAY_LONG
             and not by_part_of_an_order(scores, pair, _MOSTLY)
+            and not scores.torn[pair.target, pair.source]
         ]
         if sure == settled:
             break

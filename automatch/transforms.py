@@ -26,7 +26,7 @@ _IMAGE = "its inputs may be a flattened image, which the two frameworks flatten 
 _UNKNOWN = "no layer's layout is known for a parameter of this kind and rank"
 
 # One head that is kept in another layout does not bring all square kernels into doubt.
-_MAJORITY = 0.9
+_MAJORITY, _FEW = 0.9, 3
 _VECTORS = frozenset(("bias", "offset", "mean", "variance"))
 _REAL = ("float", "bfloat", "double", "half", "complex")
 
@@ -148,10 +148,18 @@ def _default(target: Features, source: Features, t: int, s: int) -> OptionKind:
 
 
 def _elect(ways: Options, electorates: list[Counter[OptionKind]], default: OptionKind) -> tuple[str, bool]:
+    """What the closest electorate that votes elects, and whether that is sure.
+
+    A vote or two that the rest of the model outvotes may be an exception themselves, as a tied decoder is.
+    """
     offered = {kind: text for text, kind in reversed(ways)}
+    elected: list[tuple[OptionKind, int, bool]] = []
     for votes in electorates:
         counted = [(count, kind) for kind, count in votes.items() if kind in offered]
         if counted:
             count, kind = max(counted, key=lambda vote: (vote[0], vote[1]))
-            return offered[kind], count >= _MAJORITY * sum(number for number, _ in counted)
-    return offered.get(default, ways[0][0]), default in offered and len(offered) == len(ways)
+            elected.append((kind, count, count >= _MAJORITY * sum(number for number, _ in counted)))
+    if not elected:
+        return offered.get(default, ways[0][0]), default in offered and len(offered) == len(ways)
+    kind, count, sure = elected[0]
+    return offered[kind], sure and (count >= _FEW or kind == elected[-1][0])

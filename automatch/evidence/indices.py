@@ -6,8 +6,10 @@ where others count from 0, and `Mconv3_stage2` is `stage2/conv3` elsewhere.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +41,7 @@ class Indices:
         self._count_t, self._count_s = (self._target >= 0).sum(1), (self._source >= 0).sum(1)
         self._template_t, self._template_s = _templates(target), _templates(source)
         self.same = np.all(self._target[:, None, :] == self._source[None, :, :], axis=2)
-        self._equal = self.same & (self._count_t[:, None] > 0)
+        self._equal = self.same & (self._count_t[:, None] > 0) & _even(_steps(target), _steps(source))
         self._named = _named_alike(target, source)
 
     def weights(self, settled: Sequence[tuple[int, int]]) -> Matrix:
@@ -97,6 +99,25 @@ def _shifts(
         shift = seen - numbers
         if np.all(shift == shift[0]) and (changes or shift[0] == 0 or other == same):
             yield other, int(shift[0])
+
+
+def _steps(side: Features) -> npt.NDArray[np.int64]:
+    """By how much the last numbers of rows of a role and size go up; 0 for those with a single number."""
+    rows: dict[object, list[int]] = defaultdict(list)
+    for i, name in enumerate(side.names):
+        rows[template(name.atoms), name.numbers[:-1], side.roles[i], side.sizes[i]].append(i)
+    steps = np.zeros(len(side), np.int64)
+    for members in rows.values():
+        numbers = sorted(side.names[i].numbers[-1] for i in members if side.names[i].numbers)
+        steps[members] = math.gcd(*(after - before for before, after in pairwise(numbers)))
+    return steps
+
+
+def _even(target: npt.NDArray[np.int64], source: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Whether two rows go up by as much: 3 is the second of 0, 3, 6, as a Sequential counts."""
+    alone = (target == 0)[:, None] | (source == 0)[None, :]
+    even: npt.NDArray[np.bool_] = alone | (target[:, None] == source[None, :])
+    return even
 
 
 def _table(side: Features, width: int) -> npt.NDArray[np.int64]:

@@ -8,8 +8,9 @@ these are settled, else as codebases usually create them (query before key befor
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import lru_cache
+from itertools import pairwise
 
 from automatch.describe import Features, Path
 from automatch.tensor import Dataflow
@@ -21,6 +22,7 @@ __all__ = ["orders", "rows"]
 _READ = 0.8
 # Share of the variables that a row holds which is looked at by itself.
 _LONG = 0.15
+_UNKNOWN = 1e9
 
 
 def orders(side: Features, place: dict[int, float]) -> Iterator[tuple[list[int], bool]]:
@@ -36,6 +38,8 @@ def orders(side: Features, place: dict[int, float]) -> Iterator[tuple[list[int],
             yield sorted(range(len(side)), key=lambda i: (last if places[i] is None else places[i], i)), True
     named = _by_name(side, place)
     yield named, False
+    if backwards := _backwards(side, place):
+        yield _by_name(side, place, backwards), False
     if not side.creation and (side_by_side := _lists(side)):
         rank = {i: at for at, i in enumerate(named)}
         yield _in_turn(rank, side_by_side), False
@@ -93,28 +97,52 @@ def _in_turn(rank: dict[int, int], side_by_side: list[list[_List]]) -> list[int]
     return sorted(rank, key=key.__getitem__)
 
 
-def _by_name(side: Features, place: dict[int, float]) -> list[int]:
-    """The variables by their numbers; words by the mean place of what is below them, then by usual place."""
-    means = [0.0] * len(side.scopes)
-    for at, scope in enumerate(side.scopes if place else ()):
-        known = [place[i] for i in scope.members if i in place]
-        means[at] = sum(known) / len(known) if known else 1e9
+def _by_name(side: Features, place: dict[int, float], backwards: Collection[Path] = ()) -> list[int]:
+    """The variables by their numbers; words by the mean place of what is below them, then by usual place.
+
+    backwards: scopes whose numbers count from the end.
+    """
+    means = _means(side, place)
 
     def key(i: int) -> list[tuple[object, ...]]:
-        name = side.names[i]
-        return [
-            (1, atom, (), "") if isinstance(atom, int) else (0, means[scope], usual, atom)
-            for atom, scope, usual in zip(name.atoms, side.around[i], _usual(name.runs), strict=True)
-        ]
+        name, around = side.names[i], side.around[i]
+        found: list[tuple[object, ...]] = []
+        for run, usual in zip(name.runs, _usual(name.runs), strict=True):
+            if isinstance(run[0], int):
+                family = name.atoms[: len(found)]
+                found.append((1, -run[0] if family in backwards else run[0], (), ""))
+            else:
+                mean = means[around[len(found) + len(run) - 1]]
+                found.extend((0, mean, usual, word) for word in run)
+        return found
 
     return sorted(range(len(side)), key=key)
 
 
+def _means(side: Features, place: dict[int, float]) -> list[float]:
+    """The mean place of what is below each scope, as far as it is known."""
+    means = [_UNKNOWN] * len(side.scopes)
+    for at, scope in enumerate(side.scopes if place else ()):
+        known = [place[i] for i in scope.members if i in place]
+        means[at] = sum(known) / len(known) if known else _UNKNOWN
+    return means
+
+
+def _backwards(side: Features, place: dict[int, float]) -> set[Path]:
+    """Scopes whose numbers count from the end, as far as places are known: `deconv5` before `deconv4`."""
+    rows: dict[Path, list[tuple[int, float]]] = defaultdict(list)
+    for scope, mean in zip(side.scopes, _means(side, place), strict=True):
+        number = scope.path[-1]
+        if isinstance(number, int) and mean < _UNKNOWN:
+            rows[scope.path[:-1]].append((number, mean))
+    return {
+        family
+        for family, row in rows.items()
+        if len(row) > 1 and all(after[1] < before[1] for before, after in pairwise(sorted(row)))
+    }
+
+
 @lru_cache(maxsize=1 << 12)
 def _usual(runs: tuple[Path, ...]) -> list[tuple[float, ...]]:
-    """The usual place of each atom: that of the run of words it stands in."""
-    places: list[tuple[float, ...]] = []
-    for run in runs:
-        place = () if isinstance(run[0], int) else usual_place(tuple(str(word) for word in run))
-        places.extend([place] * len(run))
-    return places
+    """The usual place of each run of words."""
+    return [() if isinstance(run[0], int) else usual_place(tuple(map(str, run))) for run in runs]
