@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 
 from automatch.answers import confirmed
-from automatch.crossed import crossed, parted_rows
+from automatch.crossed import crossed, either_way, parted_rows
 from automatch.describe import Features
 from automatch.evidence.neighbours import units
 from automatch.matching import Standing
@@ -76,7 +76,7 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
     strangers = _strangers(solution, agree, alone)
     only = _only(solution)
     answered, torn = confirmed(solution), _torn(solution)
-    out_of_line, parted = crossed(solution), parted_rows(solution)
+    out_of_line, parted, levels = crossed(solution), parted_rows(solution), either_way(solution)
     found: list[Standing] = []
     for place, pair in enumerate(solution.pairs):
         by_person = pair.target in answered
@@ -104,6 +104,8 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
             doubt = "the kernel of its scope has another counterpart"
         elif pair.target in out_of_line:
             doubt = "the numbers of its row run neither way on both sides"
+        elif pair.target in levels:
+            doubt = "codebases count such levels from either end, and all hold the same"
         elif pair.target in parted:
             doubt = "names and numbers speak for it, but the order of the variables for another source"
         elif pair.margin < _CLEAR and float(scores.parts["kind"][at]) <= _MIXED_UP:

@@ -24,13 +24,16 @@ import numpy as np
 from automatch.assign import Assigned
 from automatch.names import Name, template
 from automatch.solve import Solution
+from automatch.vocabulary import counted_either_way
 
-__all__ = ["crossed", "parted_rows"]
+__all__ = ["crossed", "either_way", "parted_rows"]
 
 # Two that cross are either way round; of three, one can be out of line.
 _ROW = 3
 # What the order would gain elsewhere, and by how much parts of a score may differ, in natural-log odds.
 _GAIN, _ALIKE = 0.5, 0.3
+# What words give that agree, for the most part.
+_AGREED = 5.0
 
 
 def crossed(solution: Solution) -> set[int]:
@@ -70,6 +73,27 @@ def parted_rows(solution: Solution) -> set[int]:
             if gains[pair] > _GAIN and name != another and _alike_but_for_numbers(solution, pair, rival):
                 found |= {pair.target, rival.target}
     return found
+
+
+def either_way(solution: Solution) -> set[int]:
+    """Targets in rows of levels that hold the same, where the two sides may count from opposite ends.
+
+    Only where the names do not agree: a codebase seldom turns its own rows.
+    """
+    target, source = solution.scores.target, solution.scores.source
+    rows: dict[Hashable, list[Assigned]] = defaultdict(list)
+    for pair in solution.pairs:
+        words = {*target.names[pair.target].words, *source.names[pair.source].words}
+        agreed = solution.scores.words_alone[pair.target, pair.source] >= _AGREED
+        if words & counted_either_way() and not agreed:
+            ends = target.names[pair.target], source.names[pair.source]
+            rows[tuple(template(name.atoms) for name in ends)].append(pair)
+    return {
+        pair.target
+        for row in rows.values()
+        for pair in row
+        if np.isfinite(solution.total[pair.target, [other.source for other in row]]).sum() > 1
+    }
 
 
 def _alike_but_for_numbers(solution: Solution, pair: Assigned, rival: Assigned) -> bool:

@@ -8,7 +8,16 @@ from functools import cache, lru_cache
 from importlib import resources
 from itertools import combinations, pairwise
 
-__all__ = ["concepts", "in_usual_order", "meaning", "role_of", "slot_kind", "slot_words", "usual_place"]
+__all__ = [
+    "concepts",
+    "counted_either_way",
+    "in_usual_order",
+    "meaning",
+    "role_of",
+    "slot_kind",
+    "slot_words",
+    "usual_place",
+]
 
 
 _NOWHERE = 1e9
@@ -134,6 +143,12 @@ def _later(word: str) -> frozenset[str]:
     """The words that come after one in a list, or after one of these in another."""
     following = {b for words in _data()["order"].values() for a, b in pairwise(words) if a == word}
     return frozenset(following).union(*map(_later, following))
+
+
+@cache
+def counted_either_way() -> frozenset[str]:
+    """Words of rows that are as likely to be numbered from their end."""
+    return frozenset(_data()["rows"]["either_way"])
 
 
 def _role_or_meaning(run: tuple[str, ...]) -> Sequence[str]:
