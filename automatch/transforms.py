@@ -136,7 +136,8 @@ def _keys(target: Features, source: Features, t: int, s: int) -> Iterator[Key]:
     """Who votes on a pair, the closest first: same last words, same outermost scopes, same rank."""
     torch = source if convention(source.framework) == "torch" else target
     shape = torch.tensors[s if torch is source else t].shape or ()
-    common = (len(squeezed(shape)) > 2, _embeds(target, source, t, s))
+    kernel = "kernel" in (target.roles[t], source.roles[s]) and not _own(target, t) and not _own(source, s)
+    common = (len(squeezed(shape)) > 2, _embeds(target, source, t, s), kernel)
     yield (*common, target.words[t][-1:], source.words[s][-1:])
     yield (*common, target.names[t].components[0], source.names[s].components[0])
     yield common
