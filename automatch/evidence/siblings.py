@@ -1,7 +1,8 @@
-"""Which of a block's numbered siblings a variable is, where blocks of such siblings repeat.
+"""Which of a block's siblings a variable is, where blocks of such siblings repeat.
 
-    resblock_3/norm_0, norm_1       the first of two here is the first of two there, whatever number it has
-    resblock_3/norm_6, norm_7
+    resblock_3/norm_0, norm_1       the first of two here is the first of two there, whatever number it has,
+    resblock_3/norm_6, norm_7       or whatever word says so
+    block_3/norm_before, norm_after
 
 Blocks themselves may be counted from either end, as those of decoders are; what is in a block is not.
 """
@@ -15,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from automatch.describe import Features
-from automatch.names import template
+from automatch.names import Atom, template
+from automatch.vocabulary import in_usual_order, usual_place
 
 __all__ = ["siblings"]
 
@@ -24,6 +26,8 @@ Matrix = npt.NDArray[np.float32]
 _OTHER = -1.0
 # Siblings are of a block where there are more blocks than siblings, and a few.
 _BLOCKS = 3
+# What words say of an order holds for a block's normalisations; of its kernels, codebases number some otherwise.
+_NORMS = frozenset({"scale", "offset", "mean", "variance"})
 
 
 def siblings(target: Features, source: Features) -> Matrix:
@@ -38,26 +42,48 @@ def siblings(target: Features, source: Features) -> Matrix:
 
 _Ranks = dict[Hashable, tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]
 """Role, size and number of siblings -> the variables that have so many, and which of them each is."""
+_Family = dict[Hashable, dict[Atom, int]]
+"""Numbers of a block -> its siblings, by the number or the word that tells them apart."""
 
 
 def _ranks(side: Features) -> _Ranks:
-    families: dict[Hashable, dict[Hashable, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
+    families: dict[Hashable, _Family] = defaultdict(lambda: defaultdict(dict))
     for i, name in enumerate(side.names):
-        kind = template(name.atoms), side.roles[i], side.sizes[i]
-        for place, number in enumerate(name.numbers):
-            block = name.numbers[:place], name.numbers[place + 1 :]
-            families[kind, place][block].append((number, i))
+        kind = side.roles[i], side.sizes[i]
+        counted = [place for place, atom in enumerate(name.atoms) if isinstance(atom, int)]
+        for place, atom in enumerate(name.atoms):
+            in_block = counted and place > counted[-1] and side.roles[i] in _NORMS
+            if isinstance(atom, int) or in_block:
+                rest = (*name.atoms[:place], type(atom).__name__, *name.atoms[place + 1 :])
+                numbers = tuple(number for number in rest if isinstance(number, int))
+                families[kind, place, template(rest)][numbers][atom] = i
     found: dict[Hashable, list[tuple[int, int]]] = defaultdict(list)
     for blocks in families.values():
-        by_count: dict[int, list[list[tuple[int, int]]]] = defaultdict(list)
-        for members in blocks.values():
-            by_count[len(members)].append(members)
-        for count, alike in by_count.items():
-            if count > 1 and len(alike) > count and len(alike) >= _BLOCKS:
+        for words, alike in _by_words(blocks).items():
+            count = len(next(iter(alike)))
+            if count > 1 and len(alike) > count and len(alike) >= _BLOCKS and _in_order(words):
                 for members in alike:
-                    for rank, (_, i) in enumerate(sorted(members)):
+                    for rank, atom in enumerate(sorted(members, key=_place)):
+                        i = members[atom]
                         found[side.roles[i], side.sizes[i], count].append((i, rank))
     return {
         kind: (np.array([i for i, _ in ranks]), np.array([rank for _, rank in ranks]))
         for kind, ranks in found.items()
     }
+
+
+def _by_words(blocks: _Family) -> dict[Hashable, list[dict[Atom, int]]]:
+    """The blocks that have as many numbered siblings, and those whose siblings have the same words."""
+    found: dict[Hashable, list[dict[Atom, int]]] = defaultdict(list)
+    for members in blocks.values():
+        words = frozenset(atom for atom in members if isinstance(atom, str))
+        found[words or len(members)].append(members)
+    return found
+
+
+def _in_order(words: Hashable) -> bool:
+    return not isinstance(words, frozenset) or in_usual_order(words)
+
+
+def _place(atom: Atom) -> tuple[float, ...]:
+    return (atom,) if isinstance(atom, int) else usual_place((atom,))
