@@ -27,6 +27,8 @@ def _why_unmatched(
         satellite = aside[i]
         if satellite.base is None:
             return "the optimizer's own, without counterpart in the source"
+        if satellite.kind == "batches":
+            return "a counter of batches: the source has none for this normalisation"
         return f"slot '{satellite.kind}': the source has none for this variable"
     namesake = source.by_name.get(tensor.name)
     if namesake is not None and namesake.shape != tensor.shape:
@@ -51,7 +53,9 @@ def _why_unused(source: Listing, i: int, aside: Mapping[int, Satellite], sizes: 
         kind = aside[i].kind
         if kind == "ema":
             return "moving average"
-        return "the optimizer's own number" if kind == "number" else "optimizer slot"
+        return {"number": "the optimizer's own number", "batches": "counter of batches"}.get(
+            kind, "optimizer slot"
+        )
     if source.tensors[i].size not in sizes:
         return "no target variable has its shape"
     return "no target variable is left for it"

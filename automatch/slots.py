@@ -33,6 +33,10 @@ _TRAINED = re.compile(r"/_trainable_variables/\d+$|(^|/)optimizer/target/")
 _OPTIMIZER = re.compile(r"(^|/)(optimizer|_optimizer|optimizers|opt_state)(/|\.|$)")
 
 
+# PyTorch's batch normalisations count their batches.
+_TRACKED = "num_batches_tracked"
+
+
 @dataclass(frozen=True, slots=True)
 class Satellite:
     """A tensor that follows another: `base` is the index of its variable (None: not in the listing)."""
@@ -79,6 +83,9 @@ def _by_name(tensor: Tensor, index: dict[str, int], listing: Listing) -> Satelli
     if separator < 0:
         return Satellite(None, "number") if _is_number(tensor, name) else None
     head, last = stem[:separator], stem[separator + 1 :]
+    if last == _TRACKED and tensor.shape == ():
+        base = index.get(f"{name.removesuffix(_TRACKED)}running_mean")
+        return None if base is None else Satellite(base, "batches")
     if last in slot_words() or _SURE.match(last):
         base = _owner(head, replica, index)
         if base is not None and listing.tensors[base].shape == tensor.shape:

@@ -26,7 +26,7 @@ Matrix = npt.NDArray[np.float32]
 _OTHER = -1.0
 # Siblings are of a block where there are more blocks than siblings, and a few.
 _BLOCKS = 3
-# What words say of an order holds for a block's normalisations; of its kernels, codebases number some otherwise.
+# What words say of an order holds for normalisations; of kernels, codebases number some otherwise.
 _NORMS = frozenset({"scale", "offset", "mean", "variance"})
 
 
