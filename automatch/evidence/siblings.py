@@ -43,20 +43,20 @@ def siblings(target: Features, source: Features) -> Matrix:
 _Ranks = dict[Hashable, tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]
 """Role, size and number of siblings -> the variables that have so many, and which of them each is."""
 _Family = dict[Hashable, dict[Atom, int]]
-"""Numbers of a block -> its siblings, by the number or the word that tells them apart."""
+"""Numbers of a block, and a size -> its siblings of that size, by the number or the word that tells them apart."""
 
 
 def _ranks(side: Features) -> _Ranks:
     families: dict[Hashable, _Family] = defaultdict(lambda: defaultdict(dict))
     for i, name in enumerate(side.names):
-        kind = side.roles[i], side.sizes[i]
         counted = [place for place, atom in enumerate(name.atoms) if isinstance(atom, int)]
         for place, atom in enumerate(name.atoms):
             in_block = counted and place > counted[-1] and side.roles[i] in _NORMS
             if isinstance(atom, int) or in_block:
                 rest = (*name.atoms[:place], type(atom).__name__, *name.atoms[place + 1 :])
                 numbers = tuple(number for number in rest if isinstance(number, int))
-                families[kind, place, template(rest)][numbers][atom] = i
+                if numbers:
+                    families[side.roles[i], place, template(rest)][numbers, side.sizes[i]][atom] = i
     found: dict[Hashable, list[tuple[int, int]]] = defaultdict(list)
     for blocks in families.values():
         for words, alike in _by_words(blocks).items():
