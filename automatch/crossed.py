@@ -32,8 +32,6 @@ __all__ = ["crossed", "either_way", "parted_rows"]
 _ROW = 3
 # What the order would gain elsewhere, and by how much parts of a score may differ, in natural-log odds.
 _GAIN, _ALIKE = 0.5, 0.3
-# What words give that agree, for the most part.
-_AGREED = 5.0
 
 
 def crossed(solution: Solution) -> set[int]:
@@ -78,15 +76,14 @@ def parted_rows(solution: Solution) -> set[int]:
 def either_way(solution: Solution) -> set[int]:
     """Targets in rows of levels that hold the same, where the two sides may count from opposite ends.
 
-    Only where the names do not agree: a codebase seldom turns its own rows.
+    Only where no word for them is the same: a codebase seldom turns its own rows.
     """
     target, source = solution.scores.target, solution.scores.source
     rows: dict[Hashable, list[Assigned]] = defaultdict(list)
     for pair in solution.pairs:
-        words = {*target.names[pair.target].words, *source.names[pair.source].words}
-        agreed = solution.scores.words_alone[pair.target, pair.source] >= _AGREED
-        if words & counted_either_way() and not agreed:
-            ends = target.names[pair.target], source.names[pair.source]
+        ends = target.names[pair.target], source.names[pair.source]
+        here, there = (counted_either_way().intersection(name.words) for name in ends)
+        if (here or there) and not here & there:
             rows[tuple(template(name.atoms) for name in ends)].append(pair)
     return {
         pair.target

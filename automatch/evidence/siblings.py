@@ -10,7 +10,8 @@ Blocks themselves may be counted from either end, as those of decoders are; what
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ Matrix = npt.NDArray[np.float32]
 
 _OTHER = -1.0
 # Siblings are of a block where there are more blocks than siblings, and a few.
-_BLOCKS = 3
+_BLOCKS, _MOST = 3, 62
 # What words say of an order holds for normalisations; of kernels, codebases number some otherwise.
 _NORMS = frozenset({"scale", "offset", "mean", "variance"})
 
@@ -36,18 +37,47 @@ def siblings(target: Features, source: Features) -> Matrix:
     ranks_t, ranks_s = _ranks(target), _ranks(source)
     for kind in ranks_t.keys() & ranks_s.keys():
         (rows, rank_t), (columns, rank_s) = ranks_t[kind], ranks_s[kind]
-        weights[np.ix_(rows, columns)] = np.where(rank_t[:, None] == rank_s[None, :], 0.0, _OTHER)
+        weights[np.ix_(rows, columns)] = np.where(rank_t[:, None] & rank_s[None, :], 0.0, _OTHER)
     return weights
 
 
-_Ranks = dict[Hashable, tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]
-"""Role, size and number of siblings -> the variables that have so many, and which of them each is."""
+_Ranks = dict[Hashable, tuple[npt.NDArray[np.intp], npt.NDArray[np.int64]]]
+"""Role, size and number of siblings -> the variables that have so many; which of them each is, as bits."""
 _Family = dict[Hashable, dict[Atom, int]]
-"""Numbers of a block, and a size -> its siblings of that size, by the number or the word that tells them apart."""
+"""Numbers of a block, and a size -> its siblings of that size, by the number or word that is their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rank:
+    """Which of its siblings a variable is; always: whether all blocks of the family have as many."""
+
+    rank: int
+    always: bool
 
 
 def _ranks(side: Features) -> _Ranks:
-    families: dict[Hashable, _Family] = defaultdict(lambda: defaultdict(dict))
+    ranks: dict[tuple[int, int], list[_Rank]] = defaultdict(list)
+    for blocks in _families(side):
+        for words, alike in _by_words(blocks).items():
+            count = len(next(iter(alike)))
+            if 1 < count <= _MOST and len(alike) > count and len(alike) >= _BLOCKS and _in_order(words):
+                for members in alike:
+                    for rank, atom in enumerate(sorted(members, key=_place)):
+                        ranks[members[atom], count].append(_Rank(rank, len(alike) == len(blocks)))
+    found: dict[Hashable, dict[int, int]] = defaultdict(dict)
+    for (i, count), (*outer, inner) in ranks.items():
+        # Where there are twos of twos throughout, either may be the inner one on the other side.
+        either = [one for one in outer if one.always and inner.always]
+        found[side.roles[i], side.sizes[i], count][i] = sum({1 << one.rank for one in (*either, inner)})
+    return {
+        kind: (np.array(list(ranks), np.intp), np.array(list(ranks.values()), np.int64))
+        for kind, ranks in found.items()
+    }
+
+
+def _families(side: Features) -> Iterable[_Family]:
+    """Variables whose names differ in one number, or in a word behind all numbers; outer numbers first."""
+    families: dict[tuple[int, str, Hashable], _Family] = defaultdict(lambda: defaultdict(dict))
     for i, name in enumerate(side.names):
         counted = [place for place, atom in enumerate(name.atoms) if isinstance(atom, int)]
         for place, atom in enumerate(name.atoms):
@@ -56,20 +86,9 @@ def _ranks(side: Features) -> _Ranks:
                 rest = (*name.atoms[:place], type(atom).__name__, *name.atoms[place + 1 :])
                 numbers = tuple(number for number in rest if isinstance(number, int))
                 if numbers:
-                    families[side.roles[i], place, template(rest)][numbers, side.sizes[i]][atom] = i
-    found: dict[Hashable, list[tuple[int, int]]] = defaultdict(list)
-    for blocks in families.values():
-        for words, alike in _by_words(blocks).items():
-            count = len(next(iter(alike)))
-            if count > 1 and len(alike) > count and len(alike) >= _BLOCKS and _in_order(words):
-                for members in alike:
-                    for rank, atom in enumerate(sorted(members, key=_place)):
-                        i = members[atom]
-                        found[side.roles[i], side.sizes[i], count].append((i, rank))
-    return {
-        kind: (np.array([i for i, _ in ranks]), np.array([rank for _, rank in ranks]))
-        for kind, ranks in found.items()
-    }
+                    key = place, side.roles[i], template(rest)
+                    families[key][numbers, side.sizes[i]][atom] = i
+    return [families[key] for key in sorted(families, key=lambda key: key[0])]
 
 
 def _by_words(blocks: _Family) -> dict[Hashable, list[dict[Atom, int]]]:
