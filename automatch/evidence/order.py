@@ -21,6 +21,7 @@ from automatch.describe import Features, Path
 from automatch.evidence.orders import orders, rows
 from automatch.evidence.rows import in_rows
 from automatch.evidence.sequences import align, regrets
+from automatch.names import parse
 from automatch.vocabulary import in_usual_order, usual_place
 
 __all__ = ["Order"]
@@ -41,6 +42,8 @@ _NAMES = 0.3
 _CREATION = 0.05
 _CELLS = 4_000_000
 _NOWHERE = (1e9,)
+# A tower has so many variables, and two of them share at least this part of what they hold.
+_TOWER, _TWINS = 16, 0.75
 
 
 class _Orders(NamedTuple):
@@ -214,6 +217,7 @@ def _groups(side: Features, items: list[_Item], created: bool) -> list[list[int]
         return []
     groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
     beside: dict[tuple[object, ...], dict[int, str]] = defaultdict(dict)
+    towers = _towers(side)
     for place, item in enumerate(items):
         name = side.names[item.members[0]]
         usual = tuple(usual_place((word,)) if _placed(word) else None for word in name.words)
@@ -225,10 +229,39 @@ def _groups(side: Features, items: list[_Item], created: bool) -> list[list[int]
                 word = atom if isinstance(atom, str) else ""
                 if word or start == 0:
                     beside[*around, atoms[:start]][place] = word
+            if tower := towers.get(name.components[: at + 1]):
+                groups[item.label, "tower", tower].append(place)
     # Of siblings such as `conv3` and `shortcut`, `step0_up` and `step0_low`, no word or number says which one
     # was created first.
     several = ((list(words), set(words.values())) for words in beside.values() if len(words) > 1)
     return [*groups.values(), *(group for group, words in several if not in_usual_order(words))]
+
+
+def _towers(side: Features) -> dict[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Scopes side by side that hold nearly the same, each with all of them: `img` and `txt`.
+
+    Not those that codebases have an order for, as encoder and decoder.
+    """
+    held: dict[tuple[str, ...], Counter[int]] = defaultdict(Counter)
+    for name, size in zip(side.names, side.sizes, strict=True):
+        for end in range(1, len(name.components)):
+            held[name.components[:end]][size] += 1
+    beside: dict[tuple[str, ...], list[tuple[str, ...]]] = defaultdict(list)
+    for scope, sizes in held.items():
+        if sizes.total() >= _TOWER:
+            beside[scope[:-1]].append(scope)
+    found = {}
+    for scopes in beside.values():
+        for scope in scopes:
+            alike = tuple(other for other in scopes if _alike(held[scope], held[other]))
+            words = {parse(other[-1]).words for other in alike}
+            if len(words) > 1 and not in_usual_order([word for (word, *_) in words if word]):
+                found[scope] = alike
+    return found
+
+
+def _alike(sizes: Counter[int], others: Counter[int]) -> bool:
+    return (sizes & others).total() >= _TWINS * (sizes | others).total()
 
 
 def _placed(word: str) -> bool:
