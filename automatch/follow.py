@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
-from itertools import permutations
+from collections.abc import Collection, Iterator, Mapping
+from itertools import permutations, takewhile
 
 from automatch.describe import Features, Path
-from automatch.names import Atom
+from automatch.names import Atom, Name
 from automatch.slots import Satellite
 
 __all__ = ["copies", "followers", "numbers"]
@@ -82,11 +82,37 @@ def _twins(side: Features) -> Iterator[tuple[_Scope, _Scope]]:
         if len(below) == len(scope.members):
             whole[frozenset(below)].append((scope.path, below))
             alike[scope.path[-1]].append((scope.path, below))
+    towers = {path: below.keys() for group in whole.values() for path, below in group}
     for group in sorted([*whole.values(), *alike.values()], key=lambda group: -len(group[0][1])):
         for (path, first), (other, second) in permutations(group, 2):
             contained = second.keys() <= first.keys() and not set(first.values()) & set(second.values())
-            if contained and _words(path) != _words(other):
+            if not contained or _words(path) == _words(other):
+                continue
+            if _whole(side, towers, *_same_part(first, second)):
                 yield (frozenset(_words(path)), first), (frozenset(_words(other)), second)
+
+
+def _whole(side: Features, towers: Mapping[Path, Collection[tuple[Path, object]]], i: int, j: int) -> bool:
+    """Whether what has the same name in the towers that two variables are the same part of has the same shape.
+
+    A tower that takes other inputs, as optical flow in place of colours, is another model.
+    """
+    names = side.names[i], side.names[j]
+    ends = zip(*(name.components[::-1] for name in names), strict=False)
+    same = sum(1 for _ in takewhile(lambda end: end[0] == end[1], ends))
+    first, second = (dict(towers.get(_root(name, same), ())) for name in names)
+    return all(first[name] == second[name] for name in first.keys() & second.keys())
+
+
+def _same_part(first: Relative, second: Relative) -> tuple[int, int]:
+    """A variable of each that has the same relative name."""
+    part = next(iter(second))
+    return first[part], second[part]
+
+
+def _root(name: Name, less: int) -> Path:
+    """The atoms of a name's components without the last ones."""
+    return tuple(atom for at in range(len(name.components) - less) for atom in name.atoms_of(at))
 
 
 def _words(path: Path) -> list[str]:
