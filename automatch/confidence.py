@@ -18,10 +18,12 @@ import msgspec
 import numpy as np
 
 from automatch.answers import confirmed
+from automatch.assign import Assigned
 from automatch.crossed import crossed, either_way, parted_rows
 from automatch.describe import Features
 from automatch.evidence.neighbours import units
 from automatch.matching import Standing
+from automatch.score import Scores
 from automatch.solve import OPEN, Solution, by_part_of_an_order
 from automatch.transforms import Chosen
 
@@ -41,7 +43,7 @@ _ROW = 0.5
 _THROUGHOUT = 1.3
 _BY_ORDER = "only the order of the variables speaks for it, and the orders fit in part"
 # The weight of roles that codebases mix up, as a bias with the offset of a normalisation.
-_MIXED_UP = -1.5
+_MIXED_UP, _CONTRADICTED = -1.5, -4.0
 # A vector this far ahead goes with another kernel, because codebases cut their layers differently.
 _APART = 4.0
 # Nothing but its name says what a single number is, least of all a step or a count, which has no axis.
@@ -108,7 +110,7 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
             doubt = "codebases count such levels from either end, and all hold the same"
         elif pair.target in parted:
             doubt = "names and numbers speak for it, but the order of the variables for another source"
-        elif pair.margin < _CLEAR and float(scores.parts["kind"][at]) <= _MIXED_UP:
+        elif _of_another_role(scores, pair):
             doubt = "its role is another one, by the last word of the name"
         elif pair.target in strangers:
             doubt = "names agree elsewhere in this model, but not here"
@@ -116,6 +118,16 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
             doubt = transforms[pair.target].doubt
         found.append(Standing(features, doubt))
     return list(_beside_doubt(solution, _with_kernels(solution, found)))
+
+
+def _of_another_role(scores: Scores, pair: Assigned) -> bool:
+    """Whether a pair has roles that contradict each other, or that are mixed up where something comes near.
+
+    A table that one side calls a bias, as that of relative positions, is an embedding elsewhere.
+    """
+    kind = float(scores.parts["kind"][pair.target, pair.source])
+    vector = scores.target.vectors[pair.target]
+    return kind <= _MIXED_UP and (pair.margin < _CLEAR or (vector and kind <= _CONTRADICTED))
 
 
 def _margin(margin: float) -> dict[str, float]:

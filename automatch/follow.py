@@ -62,7 +62,9 @@ def copies(target: Features, source: Features, paired: Mapping[int, int]) -> dic
     return {i: j for i, j in found.items() if j not in found}
 
 
-Relative = dict[tuple[Path, object], int]
+_Part = tuple[Path, object]
+"""The name of a variable in a scope, and its shape."""
+Relative = dict[_Part, int]
 
 
 _Scope = tuple[frozenset[str], Relative]
@@ -92,8 +94,8 @@ def _twins(side: Features) -> Iterator[tuple[_Scope, _Scope]]:
                 yield (frozenset(_words(path)), first), (frozenset(_words(other)), second)
 
 
-def _whole(side: Features, towers: Mapping[Path, Collection[tuple[Path, object]]], i: int, j: int) -> bool:
-    """Whether what has the same name in the towers that two variables are the same part of has the same shape.
+def _whole(side: Features, towers: Mapping[Path, Collection[_Part]], i: int, j: int) -> bool:
+    """Whether what has the same name in the towers that two variables are the same part of is of one shape.
 
     A tower that takes other inputs, as optical flow in place of colours, is another model.
     """
