@@ -118,6 +118,6 @@ class Scores:
     def _update(self, settled: Pairs, grounded: Pairs) -> None:
         self.parts["words"] = _WORDS * self.agreement
         self.parts["neighbours"], self.torn = self._neighbours.weights(grounded)
-        self.parts["order"] = self._order.weights(self.agreement, settled)
+        self.parts["order"] = self._order.weights(self.agreement, settled, self.torn)
         numbers = self._indices.weights(settled) + self._steps.weights(settled)
         self.parts["indices"] = numbers + self._siblings

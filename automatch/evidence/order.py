@@ -91,8 +91,11 @@ class Order:
         self._shared = set(target.sizes) & set(source.sizes)
         self._compared: dict[_Orders, list[_Hypothesis]] = {}
 
-    def weights(self, agreement: Matrix, settled: Pairs) -> Matrix:
-        """Weights from 0 to 1.5. `agreement` (0 to 1, of the names) breaks ties between alignments."""
+    def weights(self, agreement: Matrix, settled: Pairs, torn: npt.NDArray[np.bool_]) -> Matrix:
+        """Weights from 0 to 1.5. `agreement` (0 to 1, of the names) breaks ties between alignments.
+
+        torn: pairs that are not to be aligned, since they lead out of scopes that go together.
+        """
         weights = np.zeros((len(self._target), len(self._source)), np.float32)
         if not self._shared or not all(
             side.creation or in_rows(side) for side in (self._target, self._source)
@@ -106,7 +109,7 @@ class Order:
             alike: dict[_Places, list[Matrix]] = defaultdict(list)
             for h in here:
                 if h.value == best:
-                    alike[h.row].append(_weigh(h, agreement, weights.shape))
+                    alike[h.row].append(_weigh(h, agreement, torn))
             for found in alike.values():
                 weights = np.maximum(weights, np.minimum.reduce(found))
         return weights
@@ -183,14 +186,16 @@ class Order:
             )
 
 
-def _weigh(found: _Hypothesis, agreement: Matrix, shape: tuple[int, int]) -> Matrix:
-    weights = np.zeros(shape, np.float32)
+def _weigh(found: _Hypothesis, agreement: Matrix, torn: npt.NDArray[np.bool_]) -> Matrix:
+    weights = np.zeros(torn.shape, np.float32)
     first_t = [item.members[0] for item in found.target]
     first_s = [item.members[0] for item in found.source]
-    gains = np.where(found.same, 1 + _NAMES * agreement[np.ix_(first_t, first_s)], 0).astype(np.float32)
+    firsts = np.ix_(first_t, first_s)
+    same = found.same & ~torn[firsts]
+    gains = np.where(same, 1 + _NAMES * agreement[firsts], 0).astype(np.float32)
     scale = _WEIGHT * min(1.0, max(0.0, (found.quality - _FAIR) / (1 - _FAIR)))
     if scale:
-        regret = _shared(_shared(regrets(gains, found.same), found.groups_t).T, found.groups_s).T
+        regret = _shared(_shared(regrets(gains, same), found.groups_t).T, found.groups_s).T
         rows, item_t = _members(found.target)
         columns, item_s = _members(found.source)
         weights[np.ix_(rows, columns)] = (scale * np.maximum(0, 1 - regret))[np.ix_(item_t, item_s)]
