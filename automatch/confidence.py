@@ -106,6 +106,8 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
             doubt = "the kernel of its scope has another counterpart"
         elif pair.target in out_of_line:
             doubt = "the numbers of its row run neither way on both sides"
+        elif pair.target in solution.wavering:
+            doubt = "what is learned from it speaks against it"
         elif pair.target in levels:
             doubt = "codebases count such levels from either end, and all hold the same"
         elif pair.target in parted:

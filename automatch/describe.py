@@ -76,6 +76,15 @@ class Features:
         return tuple(tuple([i for i in scope.members if not self.vectors[i]]) for scope in self.scopes)
 
     @cached_property
+    def shifted(self) -> tuple[bool, ...]:
+        """Whether an offset of its shape stands beside each variable."""
+        beside = set(zip(self.parents, self.roles, [tensor.shape for tensor in self.tensors], strict=True))
+        return tuple(
+            (parent, "offset", tensor.shape) in beside
+            for parent, tensor in zip(self.parents, self.tensors, strict=True)
+        )
+
+    @cached_property
     def own_kernels(self) -> Mapping[int, int]:
         """Each vector whose own scope holds just one kernel -> that kernel."""
         vectors = [i for i, parent in enumerate(self.parents) if parent and self.vectors[i]]

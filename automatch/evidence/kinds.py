@@ -33,6 +33,8 @@ _MIXED = {
 _RESHAPED = -0.5
 # Vectors beside kernels of other sizes belong to other layers, whatever their names say.
 _OTHER_LAYER = -3.0
+# A scale with an offset beside it is a normalisation's, and one alone scales a branch, or is one without.
+_OTHER_SCALE = -2.0
 _SAME_START, _OTHER_START = 0.5, -1.0
 _SAME_READER, _OTHER_READER = 1.0, -1.0
 _FLOATS = frozenset(("float16", "bfloat16", "float32", "float64"))
@@ -69,6 +71,8 @@ def kinds(target: Features, source: Features, in_blocks: Sequence[Block]) -> Mat
                 weight += _role(target.roles[t], source.roles[s])
                 if {target.beside[t], source.beside[s]} == {"kernel", "norm"}:
                     weight = min(weight, _OTHER_ROLE)
+                if target.roles[t] == source.roles[s] == "scale" and target.shifted[t] != source.shifted[s]:
+                    weight += _OTHER_SCALE
                 sizes = _kernel_size(target, t), _kernel_size(source, s)
                 if None not in sizes and sizes[0] != sizes[1]:
                     weight += _OTHER_LAYER
@@ -83,7 +87,7 @@ def _alike(side: Features, members: npt.NDArray[np.intp]) -> list[list[int]]:
         tensor = side.tensors[i]
         flow = tensor.dataflow
         graph = None if flow is None else (flow.initializer, flow.consumers)
-        layer = side.beside[i], _kernel_size(side, i)
+        layer = side.beside[i], _kernel_size(side, i), side.shifted[i]
         groups[tensor.shape, tensor.dtype, side.roles[i], layer, graph].append(i)
     return list(groups.values())
 
