@@ -39,7 +39,7 @@ class Solution:
 
     longings: for each pair, what each contradicting kind of evidence would gain elsewhere.
     settled: the pairs that taught the rest.
-    wavering: targets of pairs that were settled in every other round up to the last one.
+    wavering: targets of pairs that came and went in the last rounds, where none was like the one before.
     namesakes: for each pair, by how much the words would rather have a source of another shape.
     """
 
@@ -60,7 +60,7 @@ class Solution:
 def solve(scores: Scores) -> Solution:
     """The assignment that no further round of learning changes (six rounds at the most)."""
     settled: list[tuple[int, int]] = []
-    wavering: frozenset[int] = frozenset()
+    changing: frozenset[int] = frozenset()
     for _ in range(_ROUNDS):
         total = scores.total()
         pairs = tuple(assign(total, scores.blocks))
@@ -73,7 +73,8 @@ def solve(scores: Scores) -> Solution:
             and not by_part_of_an_order(scores, pair, _MOSTLY)
             and not scores.torn[pair.target, pair.source]
         ]
-        wavering = frozenset(t for t, _ in set(sure) ^ set(settled))
+        before, changing = changing, frozenset(t for t, _ in set(sure) ^ set(settled))
+        wavering = changing and changing | before
         if not wavering:
             break
         settled = sure
@@ -81,7 +82,9 @@ def solve(scores: Scores) -> Solution:
     if any(pair.margin < OPEN for pair in pairs):
         pairs = tuple(assign(total + scores.ties(), scores.blocks))
         longings = _longings(scores, total, pairs)
-    return Solution(scores, total, pairs, longings, frozenset(settled), wavering, _namesakes(scores, pairs, settled))
+    return Solution(
+        scores, total, pairs, longings, frozenset(settled), wavering, _namesakes(scores, pairs, settled)
+    )
 
 
 def by_part_of_an_order(scores: Scores, pair: Assigned, throughout: float) -> bool:
