@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterator
-from itertools import pairwise, permutations
+from itertools import pairwise
 
 import numpy as np
 
@@ -67,9 +67,11 @@ def parted_rows(solution: Solution) -> set[int]:
     found: set[int] = set()
     for members in rows.values():
         parted = len({name for name, _ in members}) > 1
-        for (name, pair), (another, rival) in permutations(members, 2) if parted else ():
-            if gains[pair] > _GAIN and name != another and _alike_but_for_numbers(solution, pair, rival):
-                found |= {pair.target, rival.target}
+        for name, pair in members if parted else ():
+            # Few pairs have anything to gain, and rows may be long.
+            for another, rival in members if gains[pair] > _GAIN else ():
+                if name != another and _alike_but_for_numbers(solution, pair, rival):
+                    found |= {pair.target, rival.target}
     return found
 
 

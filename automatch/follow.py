@@ -74,10 +74,10 @@ _Scope = tuple[frozenset[str], Relative]
 def _twins(side: Features) -> Iterator[tuple[_Scope, _Scope]]:
     """Ordered pairs of scopes of which the second holds nothing but what the first holds, largest first."""
     alike: dict[Atom, list[tuple[Path, Relative]]] = defaultdict(list)
-    whole: dict[frozenset[tuple[Path, object]], list[tuple[Path, Relative]]] = defaultdict(list)
-    for scope in side.scopes:
+    whole: dict[frozenset[_Part], list[tuple[Path, Relative]]] = defaultdict(list)
+    for scope, kernels in zip(side.scopes, side.kernels, strict=True):
         # A single kernel with its normalisation has look-alikes everywhere; a tower has several kernels.
-        if sum(not side.vectors[i] for i in scope.members) < _KERNELS:
+        if len(kernels) < _KERNELS:
             continue
         end = len(scope.path)
         below: Relative = {(side.names[i].atoms[end:], side.tensors[i].shape): i for i in scope.members}

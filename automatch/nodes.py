@@ -27,6 +27,7 @@ __all__ = [
     "read_for",
     "reads_slices",
     "run_in",
+    "slice_spec",
     "transformed",
 ]
 
@@ -61,12 +62,13 @@ def places(variable: Tensor) -> tuple[Place, ...]:
     if not variable.parts or variable.shape is None:
         return (Place(variable.name, variable.shape),)
     return tuple(
-        Place(part.name, part.shape, part.offset, _spec(variable.shape, part.offset, part.shape))
+        Place(part.name, part.shape, part.offset, slice_spec(variable.shape, part.offset, part.shape))
         for part in variable.parts
     )
 
 
-def _spec(whole: Shape, offset: Shape, shape: Shape) -> str:
+def slice_spec(whole: Shape, offset: Shape, shape: Shape) -> str:
+    """A slice of a variable as a Saver asks for it: `6 4 0,2:0,4`."""
     sizes = " ".join(map(str, whole))
     return sizes + " " + ":".join(f"{first},{size}" for first, size in zip(offset, shape, strict=True))
 

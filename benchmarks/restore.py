@@ -360,7 +360,12 @@ PAIRS = (
     ("automatch / Saver", "Saver, resource variables", "automatch, resource variables", SESSION),
     ("automatch / Saver", "Saver, ref variables", "automatch, ref variables", SESSION),
     ("feeding / Saver", "Saver, resource variables", "automatch, resource variables, finalized", SESSION),
-    ("feeding / Saver", "Saver, resource variables", "automatch, finalized with its own Saver", SESSION),
+    (
+        "its own Saver / Saver",
+        "Saver, resource variables",
+        "automatch, finalized with its own Saver",
+        SESSION,
+    ),
     ("automatch / one by one", "get_tensor and assign, tf.Variable", "automatch, tf.Variable", EAGER),
     ("automatch / one by one", "get_tensor and assign, Keras 3", "automatch, Keras 3", EAGER),
 )

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -31,6 +32,8 @@ Channel = Literal["kernels", "vectors"]
 Label = tuple[Channel, int]
 Pairs = Sequence[tuple[int, int]]
 _Places = tuple[int, ...]
+_Towers = dict[tuple[str, ...], tuple[tuple[str, ...], ...]]
+"""The components of a scope -> those of all that it could be mistaken for, itself included."""
 
 _WEIGHT = 1.5
 # Of the items that could be aligned, as many as this must be for the orders to count at all; the weight
@@ -90,6 +93,11 @@ class Order:
         self._target, self._source = target, source
         self._shared = set(target.sizes) & set(source.sizes)
         self._compared: dict[_Orders, list[_Hypothesis]] = {}
+
+    @cached_property
+    def _towers(self) -> tuple[_Towers, _Towers]:
+        """Of the target and of the source; looked for once, and where an order is not that of creation."""
+        return _towers(self._target), _towers(self._source)
 
     def weights(self, agreement: Matrix, settled: Pairs, torn: npt.NDArray[np.bool_]) -> Matrix:
         """Weights from 0 to 1.5. `agreement` (0 to 1, of the names) breaks ties between alignments.
@@ -181,8 +189,9 @@ class Order:
                 target,
                 source,
                 same,
-                _groups(self._target, target, pair.created_t),
-                _groups(self._source, source, pair.created_s),
+                # What was created is told apart by its place.
+                [] if pair.created_t else _groups(self._target, target, self._towers[0]),
+                [] if pair.created_s else _groups(self._source, source, self._towers[1]),
             )
 
 
@@ -216,13 +225,10 @@ def _shared(regret: Matrix, groups: list[list[int]]) -> Matrix:
     return least
 
 
-def _groups(side: Features, items: list[_Item], created: bool) -> list[list[int]]:
-    """Items that cannot be told apart by their place, in groups that may overlap; none in creation order."""
-    if created:
-        return []
+def _groups(side: Features, items: list[_Item], towers: _Towers) -> list[list[int]]:
+    """Items that cannot be told apart by their place, in groups that may overlap."""
     groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
     beside: dict[tuple[object, ...], dict[int, str]] = defaultdict(dict)
-    towers = _towers(side)
     for place, item in enumerate(items):
         name = side.names[item.members[0]]
         usual = tuple(usual_place((word,)) if _placed(word) else None for word in name.words)
@@ -242,7 +248,7 @@ def _groups(side: Features, items: list[_Item], created: bool) -> list[list[int]
     return [*groups.values(), *(group for group, words in several if not in_usual_order(words))]
 
 
-def _towers(side: Features) -> dict[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+def _towers(side: Features) -> _Towers:
     """Scopes side by side that hold nearly the same, each with all of them: `img` and `txt`.
 
     Not those that codebases have an order for, as encoder and decoder.

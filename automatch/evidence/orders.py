@@ -8,7 +8,7 @@ these are settled, else as codebases usually create them (query before key befor
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
@@ -36,10 +36,11 @@ def orders(side: Features, place: dict[int, float]) -> Iterator[tuple[list[int],
         if sum(place is not None for place in places) > _READ * len(side):
             last = max(place for place in places if place is not None) + 1
             yield sorted(range(len(side)), key=lambda i: (last if places[i] is None else places[i], i)), True
-    named = _by_name(side, place)
+    means = _means(side, place)
+    named = _by_name(side, means)
     yield named, False
-    if backwards := _backwards(side, place):
-        yield _by_name(side, place, backwards), False
+    if backwards := _backwards(side, means):
+        yield _by_name(side, means, backwards), False
     if not side.creation and (side_by_side := _lists(side)):
         rank = {i: at for at, i in enumerate(named)}
         yield _in_turn(rank, side_by_side), False
@@ -48,7 +49,7 @@ def orders(side: Features, place: dict[int, float]) -> Iterator[tuple[list[int],
 def rows(side: Features) -> Iterator[tuple[int, ...]]:
     """The variables of scopes that a word and a number name, by number, for each word of many."""
     found: dict[Path, list[int]] = defaultdict(list)
-    for i in _by_name(side, {}):
+    for i in _by_name(side, _means(side, {})):
         parent = side.parents[i]
         if parent and isinstance(parent[-1], int) and sum(isinstance(atom, int) for atom in parent) == 1:
             found[parent[:-1]].append(i)
@@ -66,10 +67,9 @@ def _lists(side: Features) -> list[list[_List]]:
     layers: dict[Path, dict[int, tuple[int, ...]]] = defaultdict(dict)
     within: dict[Path, Path] = {}
     done: set[int] = set()
-    for scope in side.scopes:
+    for scope, kernels in zip(side.scopes, side.kernels, strict=True):
         number = scope.path[-1]
-        one_kernel = sum(not side.vectors[i] for i in scope.members) == 1
-        if isinstance(number, int) and one_kernel and not done.issuperset(scope.members):
+        if isinstance(number, int) and len(kernels) == 1 and not done.issuperset(scope.members):
             # Scopes come from the outermost on, so that this is all of the layer.
             done.update(scope.members)
             family = scope.path[:-1]
@@ -97,12 +97,11 @@ def _in_turn(rank: dict[int, int], side_by_side: list[list[_List]]) -> list[int]
     return sorted(rank, key=key.__getitem__)
 
 
-def _by_name(side: Features, place: dict[int, float], backwards: Collection[Path] = ()) -> list[int]:
+def _by_name(side: Features, means: Sequence[float], backwards: Collection[Path] = ()) -> list[int]:
     """The variables by their numbers; words by the mean place of what is below them, then by usual place.
 
-    backwards: scopes whose numbers count from the end.
+    means: of each scope, see `_means`. backwards: scopes whose numbers count from the end.
     """
-    means = _means(side, place)
 
     def key(i: int) -> list[tuple[object, ...]]:
         name, around = side.names[i], side.around[i]
@@ -128,10 +127,10 @@ def _means(side: Features, place: dict[int, float]) -> list[float]:
     return means
 
 
-def _backwards(side: Features, place: dict[int, float]) -> set[Path]:
+def _backwards(side: Features, means: Sequence[float]) -> set[Path]:
     """Scopes whose numbers count from the end, as far as places are known: `deconv5` before `deconv4`."""
     rows: dict[Path, list[tuple[int, float]]] = defaultdict(list)
-    for scope, mean in zip(side.scopes, _means(side, place), strict=True):
+    for scope, mean in zip(side.scopes, means, strict=True):
         number = scope.path[-1]
         if isinstance(number, int) and mean < _UNKNOWN:
             rows[scope.path[:-1]].append((number, mean))

@@ -12,7 +12,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from automatch.moves import Move
-from automatch.nodes import assigners, places, read_for, reads_slices, run_in
+from automatch.nodes import Place, assigners, places, read_for, reads_slices, run_in, slice_spec
 from automatch.tensor import Tensor
 
 __all__ = ["OwnSaver", "own_saver"]
@@ -62,8 +62,13 @@ def _found(graph: Any, moves: Sequence[Move]) -> OwnSaver | None:
     if not moves or any(move.transform.steps or move.transform.cast for move in moves):
         return None
     asked = [(move.source, place) for move in moves for place in places(move.target)]
-    ways = [_ways(graph, place) for _, place in asked]
-    readers = set(ways[0]).intersection(*ways[1:])
+    ways: list[dict[Any, tuple[int, Any]]] = []
+    readers: set[Any] = set()
+    for _, place in asked:
+        ways.append(_ways(graph, place))
+        readers = readers.intersection(ways[-1]) if len(ways) > 1 else set(ways[-1])
+        if not readers:
+            return None
     for reader in sorted(readers, key=lambda operation: str(operation.name)):
         chosen = [way[reader] for way in ways]
         wanted = {
@@ -92,7 +97,7 @@ def _together(graph: Any, assigns: Sequence[Any]) -> tuple[str, ...]:
     return tuple(assign.name for assign in assigns)
 
 
-def _ways(graph: Any, place: Any) -> dict[Any, tuple[int, Any]]:
+def _ways(graph: Any, place: Place) -> dict[Any, tuple[int, Any]]:
     """RestoreV2 -> which of its outputs is assigned to a variable, and by which node."""
     found = {}
     for assign in assigners(graph, place):
@@ -127,4 +132,5 @@ def _one_element(source: Tensor) -> str:
     """One element as a slice to ask RestoreV2 for; empty, and so the whole, where it reads no slices."""
     if not source.shape or not source.size or not reads_slices(source.dtype):
         return ""
-    return " ".join(map(str, source.shape)) + " " + ":".join("0,1" for _ in source.shape)
+    axes = len(source.shape)
+    return slice_spec(source.shape, (0,) * axes, (1,) * axes)
