@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import automatch
 from automatch.match import match
 from automatch.tensor import Listing, Order, Tensor
 from match_models import (
@@ -117,29 +116,36 @@ def test_evidence_adds_up_to_the_score_and_every_rest_has_a_reason(
     assert all((*found.unmatched.values(), *found.unused.values()))
 
 
-def test_the_hash_seed_changes_no_byte() -> None:
-    models = [transformer(2), residual((1, 2)), perceptron()]
-    code = (
-        "import sys; sys.path[:0] = ['.', 'tests']\n"
-        "import automatch, match_models as m\n"
-        f"for model in {models!r}:\n"
-        "    sides = m.listing(model, m.slim), m.listing(model, m.keras, order='creation')\n"
-        "    sys.stdout.write(automatch.suggest(*sides).to_json())\n"
-    )
-    here = "".join(
-        automatch.suggest(listing(model, slim), listing(model, keras, order="creation")).to_json()
-        for model in models
-    )
-    for seed in ("0", "4711"):
-        child = subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=Path(__file__).parent.parent,
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        assert child.stdout == here
+MODELS_OF_ALL_KINDS = f"""
+import automatch, match_models as m
+for model in {[transformer(2), residual((1, 2)), perceptron()]!r}:
+    print(automatch.suggest(m.listing(model, m.slim), m.listing(model, m.keras, order="creation")).to_json())
+"""
+# Cells of blocks of operations: a variable has siblings by each of its numbers.
+CELLS = """
+import automatch, pathlib
+from benchmarks.corpus import cases
+(case,) = cases(pathlib.Path("benchmarks/families"), ["nasnet-mobile_slim"])
+print(automatch.suggest(case.listing("source"), case.listing("target")).to_json())
+"""
+
+
+@pytest.mark.parametrize("code", [MODELS_OF_ALL_KINDS, CELLS], ids=["models", "cells"])
+def test_the_hash_seed_changes_no_byte(code: str) -> None:
+    first, *others = (_printed(code, seed) for seed in ("0", "1", "4711"))
+    assert others == [first, first]
+    assert first
+
+
+def _printed(code: str, seed: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:0] = ['.', 'tests']{code}"],
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, "PYTHONHASHSEED": seed},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
 
 
 def renamed(side: Listing, names: dict[str, str]) -> Listing:

@@ -37,7 +37,10 @@ def siblings(target: Features, source: Features) -> Matrix:
     ranks_t, ranks_s = _ranks(target), _ranks(source)
     for kind in ranks_t.keys() & ranks_s.keys():
         (rows, rank_t), (columns, rank_s) = ranks_t[kind], ranks_s[kind]
-        weights[np.ix_(rows, columns)] = np.where(rank_t[:, None] & rank_s[None, :], 0.0, _OTHER)
+        block = np.ix_(rows, columns)
+        other = np.where(rank_t[:, None] & rank_s[None, :], 0.0, _OTHER)
+        # A variable may have two siblings by one number and three by another.
+        weights[block] = np.minimum(weights[block], other)
     return weights
 
 
