@@ -81,18 +81,29 @@ def either_way(solution: Solution) -> set[int]:
     Only where no word for them is the same: a codebase seldom turns its own rows.
     """
     target, source = solution.scores.target, solution.scores.source
-    rows: dict[Hashable, list[Assigned]] = defaultdict(list)
+    rows: dict[Hashable, dict[int, Assigned]] = defaultdict(dict)
     for pair in solution.pairs:
         ends = target.names[pair.target], source.names[pair.source]
         here, there = (counted_either_way().intersection(name.words) for name in ends)
         if (here or there) and not here & there:
-            rows[tuple(template(name.atoms) for name in ends)].append(pair)
+            rest, level = _level(ends[0] if here else ends[1])
+            rows[here, there, tuple(template(name.atoms) for name in ends), rest][level] = pair
     return {
         pair.target
         for row in rows.values()
-        for pair in row
-        if np.isfinite(solution.total[pair.target, [other.source for other in row]]).sum() > 1
+        for level, pair in row.items()
+        for mirrored in [row.get(min(row) + max(row) - level)]
+        if mirrored not in (None, pair) and np.isfinite(solution.total[pair.target, mirrored.source])
     }
+
+
+def _level(name: Name) -> tuple[Hashable, int]:
+    """The number behind the word that such levels have, with the numbers around it."""
+    at = next(place for place, atom in enumerate(name.atoms) if atom in counted_either_way())
+    before = sum(isinstance(atom, int) for atom in name.atoms[:at])
+    if before == len(name.numbers):
+        return name.numbers, 0
+    return (name.numbers[:before], name.numbers[before + 1 :]), name.numbers[before]
 
 
 def _alike_but_for_numbers(solution: Solution, pair: Assigned, rival: Assigned) -> bool:

@@ -22,6 +22,8 @@ __all__ = ["orders", "rows"]
 _READ = 0.8
 # Share of the variables that a row holds which is looked at by itself.
 _LONG = 0.15
+# Share of a row whose places show that it counts backwards; a few heads at its end do not.
+_SHOWN = 0.5
 _UNKNOWN = 1e9
 
 
@@ -77,7 +79,9 @@ def _lists(side: Features) -> list[list[_List]]:
             within[family] = side.names[scope.members[0]].around(len(family) - 1)
     groups: dict[tuple[Path, frozenset[int]], list[_List]] = defaultdict(list)
     for family, members in layers.items():
-        if len(members) > 1:
+        # Scopes that only a number tells apart, such as `layers.0` and `layers.1`, were created one by one.
+        named = any(isinstance(atom, str) for atom in family[len(within[family]) :])
+        if len(members) > 1 and named:
             groups[within[family], frozenset(members)].append(tuple(members[n] for n in sorted(members)))
     return [group for group in groups.values() if len(group) > 1]
 
@@ -132,13 +136,15 @@ def _backwards(side: Features, means: Sequence[float]) -> set[Path]:
     rows: dict[Path, list[tuple[int, float]]] = defaultdict(list)
     for scope, mean in zip(side.scopes, means, strict=True):
         number = scope.path[-1]
-        if isinstance(number, int) and mean < _UNKNOWN:
+        if isinstance(number, int):
             rows[scope.path[:-1]].append((number, mean))
-    return {
-        family
-        for family, row in rows.items()
-        if len(row) > 1 and all(after[1] < before[1] for before, after in pairwise(sorted(row)))
-    }
+    found = set()
+    for family, row in rows.items():
+        known = sorted(place for place in row if place[1] < _UNKNOWN)
+        backwards = all(after[1] < before[1] for before, after in pairwise(known))
+        if len(known) > 1 and len(known) >= _SHOWN * len(row) and backwards:
+            found.add(family)
+    return found
 
 
 @lru_cache(maxsize=1 << 12)
