@@ -19,6 +19,9 @@ __all__ = ["Features", "Path", "Scope", "describe"]
 Path = tuple[Atom, ...]
 Beside = Literal["kernel", "norm", ""]
 
+# Share of the variables that are in the one row of layers that a side consists of.
+_ONE_ROW = 0.9
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -74,6 +77,23 @@ class Features:
     def kernels(self) -> tuple[tuple[int, ...], ...]:
         """What is no vector below each of the `scopes`."""
         return tuple(tuple([i for i in scope.members if not self.vectors[i]]) for scope in self.scopes)
+
+    @cached_property
+    def sequence(self) -> tuple[int, ...]:
+        """The variables in the order of their layers, where that is known: as created, or numbered in a row.
+
+        `layer_with_weights-12/kernel` is such a row: the layers of a Keras model as the model lists them.
+        """
+        if self.creation:
+            return tuple(range(len(self)))
+        rows: dict[Path, list[int]] = defaultdict(list)
+        for i, parent in enumerate(self.parents):
+            if parent and isinstance(parent[-1], int):
+                rows[parent[:-1]].append(i)
+        longest = max(rows.values(), key=len, default=[])
+        if len(longest) < _ONE_ROW * len(self):
+            return ()
+        return tuple(sorted(longest, key=lambda i: (self.parents[i][-1], self.vectors[i], i)))
 
     @cached_property
     def shifted(self) -> tuple[bool, ...]:

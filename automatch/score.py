@@ -14,7 +14,7 @@ import numpy.typing as npt
 from automatch.describe import Features
 from automatch.evidence.indices import Indices
 from automatch.evidence.kinds import IMPOSSIBLE, blocks, kinds
-from automatch.evidence.neighbours import Neighbours
+from automatch.evidence.neighbours import Neighbours, kernels_before
 from automatch.evidence.order import Order
 from automatch.evidence.siblings import siblings
 from automatch.evidence.steps import Steps
@@ -57,6 +57,7 @@ class Scores:
         self._order = Order(target, source)
         self._neighbours = Neighbours(target, source)
         content, axis = structure(target, source)
+        _with_kernels(axis, *kernels_before(target, source))
         self.parts: dict[str, Matrix] = {
             "kind": kinds(target, source, self.blocks),
             "content": _CONTENT * content,
@@ -121,3 +122,11 @@ class Scores:
         self.parts["order"] = self._order.weights(self.agreement, settled, self.torn)
         numbers = self._indices.weights(settled) + self._steps.weights(settled)
         self.parts["indices"] = numbers + self._siblings
+
+
+def _with_kernels(axis: Matrix, target: Mapping[int, int], source: Mapping[int, int]) -> None:
+    """A normalisation right behind its kernel stands in no row of its own: all of them may hold the same."""
+    if target and source:
+        rows, columns = list(target), list(source)
+        kernels = np.ix_([target[i] for i in rows], [source[i] for i in columns])
+        axis[np.ix_(rows, columns)] = np.minimum(axis[np.ix_(rows, columns)], axis[kernels])

@@ -132,9 +132,12 @@ def in_usual_order(words: Collection[str]) -> bool:
     >>> in_usual_order(["query", "value"]), in_usual_order(["query", "gate"]), in_usual_order(["a", "b"])
     (True, False, True)
     """
-    if _COUNTING.issuperset(words):
-        return True
-    firsts = {concept for word in words for concept in _role_or_meaning((word,))[:1]}
+    return _COUNTING.issuperset(words) or runs_in_usual_order([(word,) for word in words])
+
+
+def runs_in_usual_order(runs: Collection[tuple[str, ...]]) -> bool:
+    """The same of what runs of words begin with: `encdec attention` comes after `self attention`."""
+    firsts = {concept for run in runs for concept in _role_or_meaning(run)[:1]}
     return all(b in _later(a) or a in _later(b) for a, b in combinations(firsts, 2))
 
 

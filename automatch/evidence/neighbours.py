@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from automatch.describe import Features
 
-__all__ = ["Neighbours", "units"]
+__all__ = ["Neighbours", "kernels_before", "units"]
 
 Matrix = npt.NDArray[np.float32]
 Members = tuple[int, ...]
@@ -92,7 +92,7 @@ def _mutual(shares: Mapping[tuple[int, int], float]) -> Iterator[tuple[float, in
 
 def _groups(side: Features) -> list[Members]:
     scopes = {scope.members: None for scope in side.scopes if 1 < len(scope.members) < len(side)}
-    return [*scopes, *(dict.fromkeys(units(side)) if side.creation else ())]
+    return [*scopes, *dict.fromkeys(units(side))]
 
 
 def _holds(side: Features, groups: Iterable[Members]) -> list[tuple[tuple[int, bool], ...]]:
@@ -114,13 +114,21 @@ def units(side: Features) -> Iterator[Members]:
     Only these: before a kernel stands, in some codebases, the layer normalisation that belongs to the next.
     """
     unit: list[int] = []
-    for i in [*range(len(side)), -1]:
+    for i in [*side.sequence, -1]:
         if i < 0 or not side.vectors[i]:
             if unit:
                 yield from _unit(side, unit)
             unit = [i]
         elif unit:
             unit.append(i)
+
+
+def kernels_before(target: Features, source: Features) -> tuple[dict[int, int], dict[int, int]]:
+    """Each variable of a normalisation -> the kernel right before it, if both sides show their layers."""
+    if not target.sequence or not source.sequence:
+        return {}, {}
+    here, there = ({i: kernel for kernel, *norm in units(side) for i in norm} for side in (target, source))
+    return here, there
 
 
 def _unit(side: Features, unit: list[int]) -> Iterator[Members]:

@@ -13,40 +13,36 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from automatch.describe import Features, Path
+from automatch.describe import Features
+from automatch.evidence.interchangeable import Towers, interchangeable, towers
+from automatch.evidence.items import Channel, Item, items, members
+from automatch.evidence.neighbours import kernels_before
 from automatch.evidence.orders import orders, rows
 from automatch.evidence.rows import in_rows
-from automatch.evidence.sequences import align, regrets
-from automatch.names import parse
-from automatch.vocabulary import in_usual_order, usual_place
+from automatch.evidence.sequences import align, inside_runs, regrets
 
 __all__ = ["Order"]
 
 Matrix = npt.NDArray[np.float32]
-Channel = Literal["kernels", "vectors"]
-Label = tuple[Channel, int]
 Pairs = Sequence[tuple[int, int]]
 _Places = tuple[int, ...]
-_Towers = dict[tuple[str, ...], tuple[tuple[str, ...], ...]]
-"""The components of a scope -> those of all that it could be mistaken for, itself included."""
 
 _WEIGHT = 1.5
 # Of the items that could be aligned, as many as this must be for the orders to count at all; the weight
 # rises from nothing at _FAIR to all at 1.
 _COMPARABLE, _FAIR = 0.75, 0.75
 # Sequences that fit as well backwards show little, unless they fit entirely.
-_BACKWARDS, _ENTIRELY = 0.1, 0.95
+_BACKWARDS, _ENTIRELY, _FEW = 0.1, 0.95, 8
 _NAMES = 0.3
+# What an order weighs more that leaves nothing over, on either side of so many.
+_COMPLETE, _MANY = 1.2, 16
 _CREATION = 0.05
 _CELLS = 4_000_000
-_NOWHERE = (1e9,)
-# A tower has so many variables, and two of them share at least this part of what they hold.
-_TOWER, _TWINS = 16, 0.75
 
 
 class _Orders(NamedTuple):
@@ -60,25 +56,30 @@ class _Orders(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Item:
-    """A kernel with the vectors of its scope, or a run of vectors of one scope and size."""
-
-    label: Label
-    members: list[int]
-
-
-@dataclass(frozen=True, slots=True)
 class _Hypothesis:
-    """Two sequences of items taken to be in the same order; `quality` is the share that can be aligned."""
+    """Two sequences of items taken to be in the same order.
+
+    quality: the share that can be aligned; 0 where that is too little for an order.
+    groups_t, groups_s: items that cannot be told apart by their place.
+    in_a_row: whether the items of one side differ in one number.
+    """
 
     quality: float
     created: int
     row: _Places
-    target: list[_Item]
-    source: list[_Item]
+    target: list[Item]
+    source: list[Item]
     same: npt.NDArray[np.bool_]
     groups_t: list[list[int]]
     groups_s: list[list[int]]
+    in_a_row: bool
+
+    @property
+    def complete(self) -> bool:
+        """Whether a row of one side is all of the other, and all items are told apart by their place."""
+        whole = self.quality == 1 and len(self.target) == len(self.source) >= _MANY
+        groups = *self.groups_t, *self.groups_s
+        return whole and self.in_a_row and all(len(set(group)) == 1 for group in groups)
 
     @property
     def value(self) -> float:
@@ -92,12 +93,13 @@ class Order:
     def __init__(self, target: Features, source: Features) -> None:
         self._target, self._source = target, source
         self._shared = set(target.sizes) & set(source.sizes)
+        self._kernels = kernels_before(target, source)
         self._compared: dict[_Orders, list[_Hypothesis]] = {}
 
     @cached_property
-    def _towers(self) -> tuple[_Towers, _Towers]:
+    def _towers(self) -> tuple[Towers, Towers]:
         """Of the target and of the source; looked for once, and where an order is not that of creation."""
-        return _towers(self._target), _towers(self._source)
+        return towers(self._target), towers(self._source)
 
     def weights(self, agreement: Matrix, settled: Pairs, torn: npt.NDArray[np.bool_]) -> Matrix:
         """Weights from 0 to 1.5. `agreement` (0 to 1, of the names) breaks ties between alignments.
@@ -154,8 +156,8 @@ class Order:
                 yield _Orders(row, False, tuple(s for s in order if s not in outside), created, row)
 
     def _compare(self, pair: _Orders) -> Iterator[_Hypothesis]:
-        items_t = _items(self._target, pair.target, self._shared)
-        items_s = _items(self._source, pair.source, self._shared)
+        items_t = items(self._target, pair.target, self._shared, self._kernels[0])
+        items_s = items(self._source, pair.source, self._shared, self._kernels[1])
         for channel in ("kernels", "vectors"):
             yield from self._hypothesis(channel, items_t, items_s, pair)
 
@@ -167,7 +169,7 @@ class Order:
             yield from orders(self._target, {t: rank[s] for t, s in settled})
 
     def _hypothesis(
-        self, channel: Channel, items_t: list[_Item], items_s: list[_Item], pair: _Orders
+        self, channel: Channel, items_t: list[Item], items_s: list[Item], pair: _Orders
     ) -> Iterator[_Hypothesis]:
         target = [item for item in items_t if item.label[0] == channel]
         source = [item for item in items_s if item.label[0] == channel]
@@ -178,21 +180,28 @@ class Order:
         same = (labels_t[:, None] == labels_s[None, :]).astype(bool)
         aligned, backwards = align(same)[-1, -1], align(same[:, ::-1])[-1, -1]
         common = sum((Counter(labels_t.tolist()) & Counter(labels_s.tolist())).values())
-        if not common or aligned < _COMPARABLE * common:
+        if not common:
             return
-        told_apart = aligned - backwards >= _BACKWARDS * common or aligned >= _ENTIRELY * common
-        if told_apart or (pair.created_t and pair.created_s):
+        told_apart = aligned - backwards >= _BACKWARDS * common or aligned >= max(_ENTIRELY * common, _FEW)
+        fair = aligned >= _COMPARABLE * common and (told_apart or (pair.created_t and pair.created_s))
+        if fair or channel == "kernels":
             yield _Hypothesis(
-                float(aligned / common),
+                float(aligned / common) if fair else 0.0,
                 pair.created_t + pair.created_s,
                 pair.row,
                 target,
                 source,
                 same,
                 # What was created is told apart by its place.
-                [] if pair.created_t else _groups(self._target, target, self._towers[0]),
-                [] if pair.created_s else _groups(self._source, source, self._towers[1]),
+                [] if pair.created_t else interchangeable(self._target, target, self._towers[0]),
+                [] if pair.created_s else interchangeable(self._source, source, self._towers[1]),
+                _in_a_row(self._target, target) or _in_a_row(self._source, source),
             )
+
+
+def _in_a_row(side: Features, sequence: Sequence[Item]) -> bool:
+    """Whether one number at the most stands in each name, so that nothing is nested in anything."""
+    return all(len(side.names[item.members[0]].numbers) <= 1 for item in sequence)
 
 
 def _weigh(found: _Hypothesis, agreement: Matrix, torn: npt.NDArray[np.bool_]) -> Matrix:
@@ -203,18 +212,20 @@ def _weigh(found: _Hypothesis, agreement: Matrix, torn: npt.NDArray[np.bool_]) -
     same = found.same & ~torn[firsts]
     gains = np.where(same, 1 + _NAMES * agreement[firsts], 0).astype(np.float32)
     scale = _WEIGHT * min(1.0, max(0.0, (found.quality - _FAIR) / (1 - _FAIR)))
-    if scale:
-        regret = _shared(_shared(regrets(gains, same), found.groups_t).T, found.groups_s).T
-        rows, item_t = _members(found.target)
-        columns, item_s = _members(found.source)
-        weights[np.ix_(rows, columns)] = (scale * np.maximum(0, 1 - regret))[np.ix_(item_t, item_s)]
+    if found.complete:
+        scale *= _COMPLETE
+    known = [(scale, regrets(gains, same))] if scale else []
+    if found.target[0].label[0] == "kernels":
+        known.append((_WEIGHT, np.where(inside_runs(same), np.float32(0), np.float32(np.inf))))
+    worth = np.zeros(same.shape, np.float32)
+    for weight, regret in known:
+        shared = _shared(_shared(regret, found.groups_t).T, found.groups_s).T
+        worth = np.maximum(worth, weight * np.maximum(0, 1 - shared))
+    if worth.any():
+        rows, item_t = members(found.target)
+        columns, item_s = members(found.source)
+        weights[np.ix_(rows, columns)] = worth[np.ix_(item_t, item_s)]
     return weights
-
-
-def _members(items: list[_Item]) -> tuple[list[int], list[int]]:
-    """The variables of all items, and the item that each is in."""
-    places = [(i, place) for place, item in enumerate(items) for i in item.members]
-    return [i for i, _ in places], [place for _, place in places]
 
 
 def _shared(regret: Matrix, groups: list[list[int]]) -> Matrix:
@@ -223,111 +234,3 @@ def _shared(regret: Matrix, groups: list[list[int]]) -> Matrix:
     for group in groups:
         least[group] = np.minimum(least[group], regret[group].min(axis=0))
     return least
-
-
-def _groups(side: Features, items: list[_Item], towers: _Towers) -> list[list[int]]:
-    """Items that cannot be told apart by their place, in groups that may overlap."""
-    groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
-    beside: dict[tuple[object, ...], dict[int, str]] = defaultdict(dict)
-    for place, item in enumerate(items):
-        name = side.names[item.members[0]]
-        usual = tuple(usual_place((word,)) if _placed(word) else None for word in name.words)
-        groups[item.label, name.numbers, usual].append(place)
-        for at in range(len(name.components)):
-            around = item.label, name.components[:at], name.components[at + 1 : -1]
-            atoms = name.atoms_of(at)
-            for start, atom in enumerate(atoms):
-                word = atom if isinstance(atom, str) else ""
-                if word or start == 0:
-                    beside[*around, atoms[:start]][place] = word
-            if tower := towers.get(name.components[: at + 1]):
-                groups[item.label, "tower", tower].append(place)
-    # Of siblings such as `conv3` and `shortcut`, `step0_up` and `step0_low`, no word or number says which one
-    # was created first.
-    several = ((list(words), set(words.values())) for words in beside.values() if len(words) > 1)
-    return [*groups.values(), *(group for group, words in several if not in_usual_order(words))]
-
-
-def _towers(side: Features) -> _Towers:
-    """Scopes side by side that hold nearly the same, each with all of them: `img` and `txt`.
-
-    Not those that codebases have an order for, as encoder and decoder.
-    """
-    held: dict[tuple[str, ...], Counter[int]] = defaultdict(Counter)
-    for name, size in zip(side.names, side.sizes, strict=True):
-        for end in range(1, len(name.components)):
-            held[name.components[:end]][size] += 1
-    beside: dict[tuple[str, ...], list[tuple[str, ...]]] = defaultdict(list)
-    for scope, sizes in held.items():
-        if sizes.total() >= _TOWER:
-            beside[scope[:-1]].append(scope)
-    found = {}
-    for scopes in beside.values():
-        for scope in scopes:
-            alike = tuple(other for other in scopes if _alike(held[scope], held[other]))
-            words = {parse(other[-1]).words for other in alike}
-            if len(words) > 1 and not in_usual_order([word for (word, *_) in words if word]):
-                found[scope] = alike
-    return found
-
-
-def _alike(sizes: Counter[int], others: Counter[int]) -> bool:
-    return (sizes & others).total() >= _TWINS * (sizes | others).total()
-
-
-def _placed(word: str) -> bool:
-    return usual_place((word,)) != _NOWHERE
-
-
-def _items(side: Features, order: Sequence[int], shared: set[int]) -> list[_Item]:
-    """The sequence to align. Vectors in the scope of a single kernel go with it, wherever they stand."""
-    layers = _layers(side, [i for i in order if side.sizes[i] in shared])
-    kernels = Counter(layer for i, layer in layers.items() if not side.vectors[i])
-    items: list[_Item] = []
-    owner: dict[Path, _Item] = {}
-    waiting: dict[Path, list[int]] = defaultdict(list)
-    for i in order:
-        if i not in layers:
-            continue
-        parent, size = layers[i], side.sizes[i]
-        owned = bool(parent) and kernels[parent] == 1
-        if not side.vectors[i]:
-            items.append(_Item(("kernels", size), [i]))
-            if owned:
-                owner[parent] = items[-1]
-                items[-1].members.extend(waiting.pop(parent, ()))
-        elif owned and parent in owner:
-            owner[parent].members.append(i)
-        elif owned:
-            waiting[parent].append(i)
-        elif items and (_continues(side, items[-1], parent, size) or _belongs(side, items[-1], parent, size)):
-            items[-1].members.append(i)
-        else:
-            items.append(_Item(("vectors", size), [i]))
-    return items
-
-
-def _layers(side: Features, variables: Sequence[int]) -> dict[int, Path]:
-    """The scope of each variable; `w1` and `b1` of a scope of several kernels are a layer of their own."""
-    kernels = [i for i in variables if not side.vectors[i]]
-    several = Counter(side.parents[i] for i in kernels)
-    counted = {i: _counted(side, i) for i in variables if side.parents[i] and several[side.parents[i]] > 1}
-    single = Counter(counted[i] for i in kernels if i in counted)
-    return {i: counted[i] if single[counted.get(i, ())] == 1 else side.parents[i] for i in variables}
-
-
-def _counted(side: Features, i: int) -> Path:
-    """The scope of a variable and the numbers in its own name."""
-    name = side.names[i]
-    return side.parents[i] + tuple([atom for atom in name.atoms[name.leaf :] if isinstance(atom, int)])
-
-
-def _belongs(side: Features, item: _Item, parent: Path, size: int) -> bool:
-    """Whether a vector without a scope is the bias of the kernel before it."""
-    shape = side.tensors[item.members[0]].shape or ()
-    alone = item.label[0] == "kernels" and len(item.members) == 1
-    return not parent and alone and not side.parents[item.members[0]] and size in (shape[0], shape[-1])
-
-
-def _continues(side: Features, item: _Item, parent: Path, size: int) -> bool:
-    return bool(parent) and item.label == ("vectors", size) and side.parents[item.members[0]] == parent

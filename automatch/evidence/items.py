@@ -1,0 +1,90 @@
+"""The layers of one side as a sequence to align: kernels with what goes with them, and runs of vectors."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from automatch.describe import Features, Path
+
+__all__ = ["Channel", "Item", "items", "members"]
+
+Channel = Literal["kernels", "vectors"]
+Label = tuple[Channel, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A kernel with the vectors of its scope, or a run of vectors of one scope and size."""
+
+    label: Label
+    members: list[int]
+
+
+def items(side: Features, order: Sequence[int], shared: set[int], units: Mapping[int, int]) -> list[Item]:
+    """The sequence to align. Vectors in the scope of a single kernel go with it, wherever they stand.
+
+    units: the kernels of normalisations that stand in scopes of their own.
+    """
+    layers = _layers(side, [i for i in order if side.sizes[i] in shared])
+    kernels = Counter(layer for i, layer in layers.items() if not side.vectors[i])
+    found: list[Item] = []
+    holder: dict[int, Item] = {}
+    owner: dict[Path, Item] = {}
+    waiting: dict[Path, list[int]] = defaultdict(list)
+    for i in order:
+        if i not in layers:
+            continue
+        parent, size = layers[i], side.sizes[i]
+        owned = bool(parent) and kernels[parent] == 1
+        if not side.vectors[i]:
+            found.append(Item(("kernels", size), [i]))
+            holder[i] = found[-1]
+            if owned:
+                owner[parent] = found[-1]
+                found[-1].members.extend(waiting.pop(parent, ()))
+        elif units.get(i) in holder:
+            holder[units[i]].members.append(i)
+        elif owned and parent in owner:
+            owner[parent].members.append(i)
+        elif owned:
+            waiting[parent].append(i)
+        elif found and (_continues(side, found[-1], parent, size) or _belongs(side, found[-1], parent, size)):
+            found[-1].members.append(i)
+        else:
+            found.append(Item(("vectors", size), [i]))
+    return found
+
+
+def members(sequence: Sequence[Item]) -> tuple[list[int], list[int]]:
+    """The variables of all items, and the item that each is in."""
+    places = [(i, place) for place, item in enumerate(sequence) for i in item.members]
+    return [i for i, _ in places], [place for _, place in places]
+
+
+def _layers(side: Features, variables: Sequence[int]) -> dict[int, Path]:
+    """The scope of each variable; `w1` and `b1` of a scope of several kernels are a layer of their own."""
+    kernels = [i for i in variables if not side.vectors[i]]
+    several = Counter(side.parents[i] for i in kernels)
+    counted = {i: _counted(side, i) for i in variables if side.parents[i] and several[side.parents[i]] > 1}
+    single = Counter(counted[i] for i in kernels if i in counted)
+    return {i: counted[i] if single[counted.get(i, ())] == 1 else side.parents[i] for i in variables}
+
+
+def _counted(side: Features, i: int) -> Path:
+    """The scope of a variable and the numbers in its own name."""
+    name = side.names[i]
+    return side.parents[i] + tuple([atom for atom in name.atoms[name.leaf :] if isinstance(atom, int)])
+
+
+def _belongs(side: Features, item: Item, parent: Path, size: int) -> bool:
+    """Whether a vector without a scope is the bias of the kernel before it."""
+    shape = side.tensors[item.members[0]].shape or ()
+    alone = item.label[0] == "kernels" and len(item.members) == 1
+    return not parent and alone and not side.parents[item.members[0]] and size in (shape[0], shape[-1])
+
+
+def _continues(side: Features, item: Item, parent: Path, size: int) -> bool:
+    return bool(parent) and item.label == ("vectors", size) and side.parents[item.members[0]] == parent
