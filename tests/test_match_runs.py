@@ -123,3 +123,27 @@ def _kernel(part: str, size: int) -> str:
 def _norm(scope: str, part: str, size: int) -> list[str]:
     outputs = _kernel(part, size).split()[-1]
     return [f"{scope}/{of} {outputs}" for _, of in NORM]
+
+
+def test_normalisations_that_stand_behind_all_kernels_of_a_block_are_in_order_among_themselves() -> None:
+    """PyTorch lists a module as it was written: `conv1`, `conv2`, `bn1`, `bn2`."""
+    source = [f"bn0.{of} 64" for of, _ in NORM]
+    target = [f"batch_normalization/{of} 64" for _, of in NORM]
+    right = {f"batch_normalization/{of}": f"bn0.{given}" for given, of in NORM}
+    for i in range(12):
+        block, number, size = i // 2, i % 2 + 1, 64 * 2 ** (i // 2)
+        inputs = 1 if not i else size if number == 2 else size // 2
+        norms = [f"block{block}.bn{n}.{of} {size}" for n in (1, 2) for of, _ in NORM]
+        source += [f"block{block}.conv{number}.weight {size} {inputs} 3 3", *(norms if number == 2 else ())]
+        suffix = f"_{i}" if i else ""
+        target += [f"conv2d{suffix}/kernel 3 3 {inputs} {size}"]
+        target += [f"batch_normalization_{i + 1}/{of} {size}" for _, of in NORM]
+        right[f"conv2d{suffix}/kernel"] = f"block{block}.conv{number}.weight"
+        right |= {
+            f"batch_normalization_{i + 1}/{of}": f"block{block}.bn{number}.{given}" for given, of in NORM
+        }
+    found = answer(
+        side("\n".join(source), framework="torch", order="creation"),
+        side("\n".join(target), framework="keras", order="creation"),
+    )
+    assert found.accepted == right

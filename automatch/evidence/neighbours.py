@@ -28,6 +28,8 @@ _MOSTLY, _SEEN, _LAYERS = 0.75, 3, 2
 _TORN = -3.0
 # A kernel with its bias and the four variables of a normalisation; more is no unit.
 _UNIT = 6
+# Share of the normalisations that stand right behind kernels where their place says which kernel is theirs.
+_SHOWN = 0.5
 
 
 class Neighbours:
@@ -124,11 +126,18 @@ def units(side: Features) -> Iterator[Members]:
 
 
 def kernels_before(target: Features, source: Features) -> tuple[dict[int, int], dict[int, int]]:
-    """Each variable of a normalisation -> the kernel right before it, if both sides show their layers."""
-    if not target.sequence or not source.sequence:
-        return {}, {}
-    here, there = ({i: kernel for kernel, *norm in units(side) for i in norm} for side in (target, source))
-    return here, there
+    """Each variable of a normalisation -> the kernel right before it, if both sides show their layers.
+
+    A PyTorch module may have all its convolutions first, and then all its normalisations.
+    """
+    found = []
+    for side in (target, source):
+        kernels = {i: kernel for kernel, *norm in units(side) for i in norm}
+        means = [i for i, role in enumerate(side.roles) if role == "mean"]
+        if not kernels or sum(i in kernels for i in means) < _SHOWN * len(means):
+            return {}, {}
+        found.append(kernels)
+    return found[0], found[1]
 
 
 def _unit(side: Features, unit: list[int]) -> Iterator[Members]:

@@ -42,6 +42,9 @@ _NAMES = 0.3
 # What an order weighs more that leaves nothing over, on either side of so many.
 _COMPLETE, _MANY = 1.2, 16
 _CREATION = 0.05
+# By how many pairs a run must be longer than any other through a pair inside of it, where orders fit well and
+# where they hardly do.
+_WELL, _AHEAD, _FAR_AHEAD = 0.85, 2, 4
 _CELLS = 4_000_000
 
 
@@ -216,7 +219,8 @@ def _weigh(found: _Hypothesis, agreement: Matrix, torn: npt.NDArray[np.bool_]) -
         scale *= _COMPLETE
     known = [(scale, regrets(gains, same))] if scale else []
     if found.target[0].label[0] == "kernels":
-        known.append((_WEIGHT, np.where(inside_runs(same), np.float32(0), np.float32(np.inf))))
+        inside = inside_runs(same, _AHEAD if found.quality >= _WELL else _FAR_AHEAD)
+        known.append((_WEIGHT, np.where(inside, np.float32(0), np.float32(np.inf))))
     worth = np.zeros(same.shape, np.float32)
     for weight, regret in known:
         shared = _shared(_shared(regret, found.groups_t).T, found.groups_s).T

@@ -10,8 +10,8 @@ __all__ = ["align", "regrets"]
 Matrix = npt.NDArray[np.float32]
 
 _NEAR = 0.95
-# A pair is inside of a run if so many end and begin with it, and more by so many than with any other.
-_INSIDE, _AHEAD = 4, 2
+# A pair is inside of a run if so many pairs end with it, and as many begin with it.
+_INSIDE = 4
 
 
 def align(gains: npt.NDArray[np.generic]) -> Matrix:
@@ -36,11 +36,13 @@ def regrets(gains: Matrix, possible: npt.NDArray[np.bool_]) -> Matrix:
     return near
 
 
-def inside_runs(same: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def inside_runs(same: npt.NDArray[np.bool_], ahead: int) -> npt.NDArray[np.bool_]:
     """Pairs well inside of a run of the same on both sides, longer both ways than any other through them.
 
     Wherever such a run stands: what was moved as a whole keeps its order. Near its ends, what was moved
     may have had more of the same beside it.
+
+    ahead: by how many pairs the run must be longer in all.
     """
     before, after = _runs(same), _runs(same[::-1, ::-1])[::-1, ::-1]
     inside: npt.NDArray[np.bool_] = (before >= _INSIDE) & (after >= _INSIDE)
@@ -48,7 +50,7 @@ def inside_runs(same: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         both = before + after
         for axis in (0, 1):
             inside &= (before == before.max(axis, keepdims=True)) & (after == after.max(axis, keepdims=True))
-            inside &= both >= _second(both, axis) + _AHEAD
+            inside &= both >= _second(both, axis) + ahead
     return inside
 
 
