@@ -21,7 +21,7 @@ CONTRADICTING = ("words", "order", "axis")
 """The kinds of evidence that are asked whether they would rather have another assignment."""
 
 _ROUNDS = 6
-# More than the order alone can give, whatever the rounding.
+# More than the order alone can give, whatever the rounding, unless it leaves nothing over on either side.
 _SETTLED = 1.501
 _WORDS_MAY_LONG = 1.0
 # By how much an exchange must lose, neighbours left aside, for a pair to teach them (half of it each).

@@ -14,6 +14,7 @@ __all__ = [
     "in_usual_order",
     "meaning",
     "role_of",
+    "runs_in_usual_order",
     "slot_kind",
     "slot_words",
     "usual_place",

@@ -2,7 +2,8 @@
 
 Kernels are aligned with kernels and normalisations with normalisations: two sequences of sizes, gap by gap
 (longest common subsequence). A pair is worth as much as the best alignment through it comes to the best of
-all, so that what can be aligned in two ways is not decided here.
+all, so that what can be aligned in two ways is not decided here. Kernels well inside of a run that was moved
+as a whole are known as well, wherever it stands.
 
 Where nothing says in which order words were created, evidence is spread over what cannot be told apart.
 """
@@ -105,8 +106,9 @@ class Order:
         return towers(self._target), towers(self._source)
 
     def weights(self, agreement: Matrix, settled: Pairs, torn: npt.NDArray[np.bool_]) -> Matrix:
-        """Weights from 0 to 1.5. `agreement` (0 to 1, of the names) breaks ties between alignments.
+        """Weights from 0 to 1.5, and to 1.8 where nothing is left over.
 
+        agreement: of the names, 0 to 1; breaks ties between alignments.
         torn: pairs that are not to be aligned, since they lead out of scopes that go together.
         """
         weights = np.zeros((len(self._target), len(self._source)), np.float32)
