@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,15 +23,11 @@ class Item:
     members: list[int]
 
 
-def items(side: Features, order: Sequence[int], shared: set[int], units: Mapping[int, int]) -> list[Item]:
-    """The sequence to align. Vectors in the scope of a single kernel go with it, wherever they stand.
-
-    units: the kernels of normalisations that stand in scopes of their own.
-    """
+def items(side: Features, order: Sequence[int], shared: set[int]) -> list[Item]:
+    """The sequence to align. Vectors in the scope of a single kernel go with it, wherever they stand."""
     layers = _layers(side, [i for i in order if side.sizes[i] in shared])
     kernels = Counter(layer for i, layer in layers.items() if not side.vectors[i])
     found: list[Item] = []
-    holder: dict[int, Item] = {}
     owner: dict[Path, Item] = {}
     waiting: dict[Path, list[int]] = defaultdict(list)
     for i in order:
@@ -41,12 +37,9 @@ def items(side: Features, order: Sequence[int], shared: set[int], units: Mapping
         owned = bool(parent) and kernels[parent] == 1
         if not side.vectors[i]:
             found.append(Item(("kernels", size), [i]))
-            holder[i] = found[-1]
             if owned:
                 owner[parent] = found[-1]
                 found[-1].members.extend(waiting.pop(parent, ()))
-        elif units.get(i) in holder:
-            holder[units[i]].members.append(i)
         elif owned and parent in owner:
             owner[parent].members.append(i)
         elif owned:

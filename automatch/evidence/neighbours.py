@@ -29,7 +29,7 @@ _TORN = -3.0
 # A kernel with its bias and the four variables of a normalisation; more is no unit.
 _UNIT = 6
 # Share of the normalisations that stand right behind kernels where their place says which kernel is theirs.
-_SHOWN = 0.5
+_SHOWN = 0.75
 
 
 class Neighbours:

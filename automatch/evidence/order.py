@@ -11,7 +11,7 @@ Where nothing says in which order words were created, evidence is spread over wh
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -127,6 +127,7 @@ class Order:
                     alike[h.row].append(_weigh(h, agreement, torn))
             for found in alike.values():
                 weights = np.maximum(weights, np.minimum.reduce(found))
+        _as_kernels(weights, *self._kernels)
         return weights
 
     def _hypotheses(self, settled: Pairs) -> Iterator[_Hypothesis]:
@@ -161,8 +162,8 @@ class Order:
                 yield _Orders(row, False, tuple(s for s in order if s not in outside), created, row)
 
     def _compare(self, pair: _Orders) -> Iterator[_Hypothesis]:
-        items_t = items(self._target, pair.target, self._shared, self._kernels[0])
-        items_s = items(self._source, pair.source, self._shared, self._kernels[1])
+        items_t = items(self._target, pair.target, self._shared)
+        items_s = items(self._source, pair.source, self._shared)
         for channel in ("kernels", "vectors"):
             yield from self._hypothesis(channel, items_t, items_s, pair)
 
@@ -207,6 +208,14 @@ class Order:
 def _in_a_row(side: Features, sequence: Sequence[Item]) -> bool:
     """Whether one number at the most stands in each name, so that nothing is nested in anything."""
     return all(len(side.names[item.members[0]].numbers) <= 1 for item in sequence)
+
+
+def _as_kernels(weights: Matrix, target: Mapping[int, int], source: Mapping[int, int]) -> None:
+    """A normalisation right behind its kernel has no better place than that one has."""
+    if target and source:
+        kernels = np.ix_(list(target.values()), list(source.values()))
+        norms = np.ix_(list(target), list(source))
+        weights[norms] = np.minimum(weights[norms], weights[kernels])
 
 
 def _weigh(found: _Hypothesis, agreement: Matrix, torn: npt.NDArray[np.bool_]) -> Matrix:
