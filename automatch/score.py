@@ -57,7 +57,8 @@ class Scores:
         self._order = Order(target, source)
         self._neighbours = Neighbours(target, source)
         content, axis = structure(target, source)
-        _with_kernels(axis, *kernels_before(target, source))
+        self._kernels_before = kernels_before(target, source)
+        _with_kernels(axis, *self._kernels_before)
         self.parts: dict[str, Matrix] = {
             "kind": kinds(target, source, self.blocks),
             "content": _CONTENT * content,
@@ -120,13 +121,17 @@ class Scores:
         self.parts["words"] = _WORDS * self.agreement
         self.parts["neighbours"], self.torn = self._neighbours.weights(grounded)
         self.parts["order"] = self._order.weights(self.agreement, settled, self.torn)
+        _with_kernels(self.parts["order"], *self._kernels_before)
         numbers = self._indices.weights(settled) + self._steps.weights(settled)
         self.parts["indices"] = numbers + self._siblings
 
 
-def _with_kernels(axis: Matrix, target: Mapping[int, int], source: Mapping[int, int]) -> None:
-    """A normalisation right behind its kernel stands in no row of its own: all of them may hold the same."""
+def _with_kernels(weights: Matrix, target: Mapping[int, int], source: Mapping[int, int]) -> None:
+    """Give a normalisation right behind its kernel no better place in an order or a row than that one has.
+
+    Many hold the same, so that by itself it would fit beside what was moved. target, source: their kernels.
+    """
     if target and source:
-        rows, columns = list(target), list(source)
-        kernels = np.ix_([target[i] for i in rows], [source[i] for i in columns])
-        axis[np.ix_(rows, columns)] = np.minimum(axis[np.ix_(rows, columns)], axis[kernels])
+        norms = np.ix_(list(target), list(source))
+        kernels = np.ix_(list(target.values()), list(source.values()))
+        weights[norms] = np.minimum(weights[norms], weights[kernels])

@@ -11,7 +11,7 @@ Where nothing says in which order words were created, evidence is spread over wh
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -22,7 +22,6 @@ import numpy.typing as npt
 from automatch.describe import Features
 from automatch.evidence.interchangeable import Towers, interchangeable, towers
 from automatch.evidence.items import Channel, Item, items, members
-from automatch.evidence.neighbours import kernels_before
 from automatch.evidence.orders import orders, rows
 from automatch.evidence.rows import in_rows
 from automatch.evidence.sequences import align, inside_runs, regrets
@@ -37,7 +36,7 @@ _WEIGHT = 1.5
 # Of the items that could be aligned, as many as this must be for the orders to count at all; the weight
 # rises from nothing at _FAIR to all at 1.
 _COMPARABLE, _FAIR = 0.75, 0.75
-# Sequences that fit as well backwards show little, unless they fit entirely.
+# Sequences that fit as well backwards show little, unless they fit entirely, and so many are aligned.
 _BACKWARDS, _ENTIRELY, _FEW = 0.1, 0.95, 8
 _NAMES = 0.3
 # What an order weighs more that leaves nothing over, on either side of so many.
@@ -97,7 +96,6 @@ class Order:
     def __init__(self, target: Features, source: Features) -> None:
         self._target, self._source = target, source
         self._shared = set(target.sizes) & set(source.sizes)
-        self._kernels = kernels_before(target, source)
         self._compared: dict[_Orders, list[_Hypothesis]] = {}
 
     @cached_property
@@ -127,7 +125,6 @@ class Order:
                     alike[h.row].append(_weigh(h, agreement, torn))
             for found in alike.values():
                 weights = np.maximum(weights, np.minimum.reduce(found))
-        _as_kernels(weights, *self._kernels)
         return weights
 
     def _hypotheses(self, settled: Pairs) -> Iterator[_Hypothesis]:
@@ -208,14 +205,6 @@ class Order:
 def _in_a_row(side: Features, sequence: Sequence[Item]) -> bool:
     """Whether one number at the most stands in each name, so that nothing is nested in anything."""
     return all(len(side.names[item.members[0]].numbers) <= 1 for item in sequence)
-
-
-def _as_kernels(weights: Matrix, target: Mapping[int, int], source: Mapping[int, int]) -> None:
-    """A normalisation right behind its kernel has no better place than that one has."""
-    if target and source:
-        kernels = np.ix_(list(target.values()), list(source.values()))
-        norms = np.ix_(list(target), list(source))
-        weights[norms] = np.minimum(weights[norms], weights[kernels])
 
 
 def _weigh(found: _Hypothesis, agreement: Matrix, torn: npt.NDArray[np.bool_]) -> Matrix:

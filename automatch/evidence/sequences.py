@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["align", "regrets"]
+__all__ = ["align", "inside_runs", "regrets"]
 
 Matrix = npt.NDArray[np.float32]
 
