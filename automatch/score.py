@@ -15,6 +15,7 @@ from automatch.describe import Features
 from automatch.evidence.indices import Indices
 from automatch.evidence.kinds import IMPOSSIBLE, blocks, kinds
 from automatch.evidence.neighbours import Neighbours, kernels_before
+from automatch.evidence.nesting import Nesting
 from automatch.evidence.order import Order
 from automatch.evidence.siblings import siblings
 from automatch.evidence.steps import Steps
@@ -55,6 +56,7 @@ class Scores:
         self._steps = Steps(target, source)
         self._siblings = siblings(target, source)
         self._order = Order(target, source)
+        self._nesting = Nesting(target, source)
         self._neighbours = Neighbours(target, source)
         content, axis = structure(target, source)
         self._kernels_before = kernels_before(target, source)
@@ -122,6 +124,7 @@ class Scores:
         self.parts["neighbours"], self.torn = self._neighbours.weights(grounded)
         self.parts["order"] = self._order.weights(self.agreement, settled, self.torn)
         _with_kernels(self.parts["order"], *self._kernels_before)
+        self._nesting.correct(self.parts["order"], self.torn)
         numbers = self._indices.weights(settled) + self._steps.weights(settled)
         self.parts["indices"] = numbers + self._siblings
 

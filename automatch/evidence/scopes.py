@@ -1,0 +1,296 @@
+"""Scopes as a grammar: labels parsed as what scopes hold, in the orders that code may create it in.
+
+What a scope holds is created in one piece. What some words number in it is created by number, or from the
+last number on; rows of numbers take turns in any way. Scopes that are named alike were written by the same
+lines of code, so that what one of them shows of the order within holds for all.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, permutations, product
+from typing import NamedTuple
+
+from automatch.names import Name
+from automatch.vocabulary import runs_in_usual_order, usual_place
+
+__all__ = ["Scope", "Way", "places_in", "tree", "way_to"]
+
+_Words = tuple[str, ...]
+Way = tuple[tuple[_Words, int], ...]
+"""Words of each scope around a variable and the number behind them, -1 where there is none."""
+_Path = tuple[_Words, ...]
+"""Words of the scopes around one, whatever their numbers."""
+_Rule = tuple[_Path, _Words, _Words, int]
+"""In scopes of a path, what the first words name comes before what the others do.
+
+The number is that of the first less that of the other: 0 for `conv_1` before `norm_1`, -1 for `norm_1` before
+`conv_2`.
+"""
+_State = tuple[int, ...]
+"""How many of each row have been read."""
+_Needs = Mapping[tuple[int, int], Sequence[tuple[int, int]]]
+"""Row and place in it -> rows and places in them that come before."""
+
+# Way after which nothing is said; rows of one scope that may be read from their ends; parses that learn
+# from the one before.
+_STEPS, _TURNED, _PARSES = 50_000, 4, 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scope:
+    """A scope with rows of what it holds; or an item, which holds nothing.
+
+    length: the number of items in it.
+    in_turn: the rows, where lists that stand side by side (`convs_0.0`, …, `convs_1.0`, …) are lists of what
+        has the same number; empty where there are no such lists.
+    """
+
+    path: _Path
+    length: int
+    rows: tuple[_Row, ...] = ()
+    in_turn: tuple[_Row, ...] = ()
+    item: int = -1
+
+
+class _Row(NamedTuple):
+    """What some words name in a scope, by number."""
+
+    words: _Words
+    numbers: tuple[int, ...]
+    scopes: tuple[Scope, ...]
+
+
+class _Part(NamedTuple):
+    """A scope or an item that begins at a place."""
+
+    scope: Scope
+    place: int
+
+
+class _TooMany(Exception):
+    """There are more ways to read than it pays to look at."""
+
+
+def way_to(name: Name, end: int) -> Way:
+    """The scopes of a name as far as to an atom.
+
+    >>> from automatch.names import parse
+    >>> way_to(parse("res_block2/conv/kernel"), 4)
+    ((('res', 'block'), 2), (('conv',), -1))
+    """
+    found: list[tuple[_Words, int]] = []
+    for place in range(len(name.components)):
+        words: list[str] = []
+        atoms = name.atoms_of(place)
+        for atom in atoms[: max(end, 0)]:
+            if isinstance(atom, int):
+                found.append((tuple(words), atom))
+                words = []
+            else:
+                words.append(atom)
+        if words:
+            found.append((tuple(words), -1))
+        end -= len(atoms)
+    return tuple(found)
+
+
+def tree(entries: Sequence[tuple[Way, int]], path: _Path = ()) -> Scope:
+    """The scope of items, each with the way that leads to it; a scope that holds one other is that one."""
+    rows = [_Row((), (-1,), (Scope(path, 1, item=item),)) for way, item in entries if not way]
+    below: dict[_Words, dict[int, list[tuple[Way, int]]]] = defaultdict(dict)
+    for way, item in entries:
+        if way:
+            (words, number), *rest = way
+            below[words].setdefault(number, []).append((tuple(rest), item))
+    for words in sorted(below):
+        scopes = {number: tree(inner, (*path, words)) for number, inner in sorted(below[words].items())}
+        if -1 in scopes:
+            rows.append(_Row(words, (-1,), (scopes.pop(-1),)))
+        if scopes:
+            rows.append(_Row(words, tuple(scopes), tuple(scopes.values())))
+    if len(rows) == 1 == len(rows[0].scopes):
+        return rows[0].scopes[0]
+    in_turn = [_in_turn(row) for row in rows]
+    return Scope(path, len(entries), tuple(rows), tuple(in_turn) if in_turn != rows else ())
+
+
+def _in_turn(row: _Row) -> _Row:
+    lists = [scope.rows[0] for scope in row.scopes if len(scope.rows) == 1]
+    numbers = lists[0].numbers if lists else ()
+    alike = all(not one.words and one.numbers == numbers for one in lists)
+    if len(lists) < max(2, len(row.scopes)) or len(numbers) < 2 or not alike:
+        return row
+    path = row.scopes[0].path
+    turns = [
+        Scope(path, sum(scope.length for scope in turn), (_Row((), row.numbers, turn),))
+        for turn in zip(*(one.scopes for one in lists), strict=True)
+    ]
+    return _Row(row.words, numbers, tuple(turns))
+
+
+def places_in(whole: Scope, given: Sequence[Hashable], labels: Sequence[Hashable]) -> dict[int, set[int]]:
+    """Place -> the items that stand there in any way to read the labels as the whole; empty if there is none.
+
+    given: the label of each item.
+    """
+    rules: set[_Rule] = set()
+    found: dict[int, set[int]] = {}
+    for _ in range(_PARSES):
+        parser = _Parser(given, labels, rules)
+        try:
+            if not parser.reads(whole, 0):
+                break
+        except _TooMany:
+            break
+        parts = parser.parts(_Part(whole, 0))
+        found = defaultdict(set)
+        for scope, place in parts:
+            if scope.item >= 0:
+                found[place].add(scope.item)
+        learned = _rules(parts)
+        if learned <= rules:
+            break
+        rules = learned
+    return found
+
+
+def _rules(parts: Collection[_Part]) -> set[_Rule]:
+    """What comes first in each scope beyond doubt, as far as no other scope of its path objects."""
+    places: dict[Scope, list[int]] = defaultdict(list)
+    for scope, place in parts:
+        places[scope].append(place)
+    votes: dict[_Rule, set[bool]] = defaultdict(set)
+    for scope in places:
+        for row, other in combinations(scope.rows, 2):
+            for one, two, apart in _beside(row, other):
+                if one in places and two in places:
+                    first = max(places[one]) < min(places[two])
+                    last = max(places[two]) < min(places[one])
+                    if first or last:
+                        votes[scope.path, row.words, other.words, apart].add(first)
+                        votes[scope.path, other.words, row.words, -apart].add(last)
+    return {rule for rule, vote in votes.items() if vote == {True}}
+
+
+def _beside(row: _Row, other: _Row) -> Iterator[tuple[Scope, Scope, int]]:
+    """What two rows hold under the same number or the next, and how far the numbers are apart."""
+    scopes = dict(zip(other.numbers, other.scopes, strict=True))
+    for number, scope in zip(row.numbers, row.scopes, strict=True):
+        for apart in (-1, 0, 1):
+            if number - apart in scopes:
+                yield scope, scopes[number - apart], apart
+
+
+def _usual(scope: Scope) -> set[_Rule]:
+    """The order in which codebases usually create what the words of a scope stand for."""
+    return {
+        (scope.path, row.words, other.words, 0)
+        for row, other in permutations((row for row in scope.rows if row.words and -1 in row.numbers), 2)
+        if usual_place(row.words)[0] < usual_place(other.words)[0]
+        if runs_in_usual_order([row.words, other.words])
+    }
+
+
+def _needs(scope: Scope, rules: Collection[_Rule]) -> _Needs:
+    """What the rules say of a scope's rows."""
+    found: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+    for (r, row), (o, other) in permutations(enumerate(scope.rows), 2):
+        places = {number: at for at, number in enumerate(other.numbers)}
+        for apart in (-1, 0, 1):
+            if (scope.path, other.words, row.words, apart) in rules:
+                for at, number in enumerate(row.numbers):
+                    if number + apart in places:
+                        found[r, at].append((o, places[number + apart]))
+    return found
+
+
+class _Parser:
+    """Reads labels as what scopes hold; see `places_in`."""
+
+    def __init__(
+        self, given: Sequence[Hashable], labels: Sequence[Hashable], rules: Collection[_Rule]
+    ) -> None:
+        self._given, self._labels, self._rules = given, labels, rules
+        self._known: dict[_Part, list[_Part]] = {}
+        self._steps = 0
+
+    def reads(self, scope: Scope, place: int) -> bool:
+        """Whether all that a scope holds can be read from a place on. Raises _TooMany."""
+        if place + scope.length > len(self._labels):
+            return False
+        if scope.item >= 0:
+            return self._labels[place] == self._given[scope.item]
+        part = _Part(scope, place)
+        if part not in self._known:
+            ways = (self._along(rows, needs, place) for rows, needs in self._readings(scope))
+            found = next(filter(None, ways), [])
+            if scope.in_turn:
+                found = [*found, *self._along(scope.in_turn, {}, place)]
+            self._known[part] = found
+        return bool(self._known[part])
+
+    def parts(self, whole: _Part) -> set[_Part]:
+        """Every part of every way to read the whole."""
+        found, waiting = {whole}, [whole]
+        while waiting:
+            more = [part for part in self._known.get(waiting.pop(), ()) if part not in found]
+            found.update(more)
+            waiting.extend(more)
+        return found
+
+    def _readings(self, scope: Scope) -> Iterator[tuple[Sequence[_Row], _Needs]]:
+        """The rows as usage and rules have them, then taking any turns; then a few of them from their ends."""
+        for rules in ({*self._rules, *_usual(scope)}, self._rules):
+            if needs := _needs(scope, rules):
+                yield scope.rows, needs
+        yield scope.rows, {}
+        several = [place for place, row in enumerate(scope.rows) if len(row.scopes) > 1]
+        ways = product((False, True), repeat=len(several)) if len(several) <= _TURNED else ()
+        for way in sorted(ways, key=sum)[1:]:
+            turned = {place for place, turn in zip(several, way, strict=True) if turn}
+            yield (
+                [
+                    _Row(row.words, row.numbers[::-1], row.scopes[::-1]) if place in turned else row
+                    for place, row in enumerate(scope.rows)
+                ],
+                {},
+            )
+
+    def _along(self, rows: Sequence[_Row], needs: _Needs, place: int) -> list[_Part]:
+        """Every part of every way in which the rows take turns from a place on, each in its own order."""
+        first, last = (0,) * len(rows), tuple(len(row.scopes) for row in rows)
+        at: dict[_State, int] = {first: place}
+        before: dict[_State, list[tuple[_State, _Part]]] = defaultdict(list)
+        waiting = deque([first])
+        while waiting:
+            read = waiting.popleft()
+            for row, number in enumerate(read):
+                if number == last[row] or any(read[o] <= n for o, n in needs.get((row, number), ())):
+                    continue
+                self._steps += 1
+                if self._steps > _STEPS:
+                    raise _TooMany
+                part = _Part(rows[row].scopes[number], at[read])
+                if self.reads(*part):
+                    after = (*read[:row], number + 1, *read[row + 1 :])
+                    if after not in at:
+                        at[after] = part.place + part.scope.length
+                        waiting.append(after)
+                    before[after].append((read, part))
+        return _leading_to(last, before)
+
+
+def _leading_to(last: _State, before: Mapping[_State, Sequence[tuple[_State, _Part]]]) -> list[_Part]:
+    """The parts of all ways that lead to a state."""
+    parts: dict[_Part, None] = {}
+    found, waiting = {last}, [last]
+    while waiting:
+        for state, part in before.get(waiting.pop(), ()):
+            parts[part] = None
+            if state not in found:
+                found.add(state)
+                waiting.append(state)
+    return list(parts)

@@ -1,0 +1,141 @@
+"""A side that is sorted by name still says which scope holds what: that shows the order it was created in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from automatch.evidence.scopes import Way, places_in, tree
+from match_models import answer, side
+
+Layer = tuple[str, str, int, int]
+"""Name of the source, name of the target, input and output channels."""
+
+
+def _kernels(layers: Sequence[Layer]) -> tuple[str, str, dict[str, str]]:
+    """Both listings and which source each target has."""
+    source = [f"{name}/weights 1 1 {into} {out}" for name, _, into, out in layers]
+    target = [f"{name}/kernel 1 1 {into} {out}" for _, name, into, out in layers]
+    right = {f"{name}/kernel": f"{given}/weights" for given, name, _, _ in layers}
+    return "\n".join(sorted(source)), "\n".join(target), right
+
+
+def _row(names: Sequence[tuple[str, int, int]]) -> list[Layer]:
+    return [(name, f"conv2d_{i}", into, out) for i, (name, into, out) in enumerate(names)]
+
+
+def test_words_without_a_known_order_are_put_in_the_one_that_the_shapes_leave() -> None:
+    """By the alphabet a block would begin with `bottle`; no two of its layers could change places."""
+    layers = _row(
+        [("zero", 3, 64)]
+        + [
+            (f"stage_{stage}/{word}", into * 2**stage, out * 2**stage)
+            for stage in range(4)
+            for word, into, out in (
+                ("squeeze", 64, 16),
+                ("gather", 16, 20),
+                ("bottle", 20, 64),
+                ("mask", 64, 6),
+                ("alter", 6, 64),
+            )
+        ]
+    )
+    source, target, right = _kernels(layers)
+    assert answer(side(source), side(target, order="creation")).accepted == right
+
+
+def test_layers_that_could_change_places_stay_a_question() -> None:
+    """`left` and `right` hold the same in every block, and one of them was created first."""
+    layers = _row(
+        [("zero", 3, 64)]
+        + [
+            (f"stage_{stage}/{word}", 64, out)
+            for stage in range(4)
+            for word, out in (("squeeze", 16), ("right", 24), ("left", 24), ("bottle", 40))
+        ]
+    )
+    source, target, right = _kernels(layers)
+    found = answer(side(source), side(target, order="creation")).accepted
+    assert found == {
+        name: given for name, given in right.items() if not given.endswith(("left/weights", "right/weights"))
+    }
+
+
+def test_a_block_that_leaves_no_choice_decides_for_those_that_are_written_by_the_same_code() -> None:
+    """Only in stage 0 does `right` have another shape than `left`."""
+    layers = _row(
+        [("zero", 3, 64)]
+        + [
+            (f"stage_{stage}/{word}", 64, out)
+            for stage in range(4)
+            for word, out in (
+                ("squeeze", 16),
+                ("right", 20 if stage == 0 else 24),
+                ("left", 24),
+                ("bottle", 40),
+            )
+        ]
+    )
+    source, target, right = _kernels(layers)
+    assert answer(side(source), side(target, order="creation")).accepted == right
+
+
+def test_lists_that_stand_side_by_side_may_have_been_created_in_turn() -> None:
+    """`first/0`, `second/0`, `first/1`, `second/1` here; all hold the same, so that no shape says so."""
+    turns = [
+        (f"stack/{stage}/convs{which}/{number}", 32 * (stage + 1), 32 * (stage + 1))
+        for stage in range(3)
+        for number in range(2)
+        for which in range(2)
+    ]
+    source, target, right = _kernels(_row([("zero", 3, 32), *turns]))
+    found = answer(side(source), side(target, order="creation")).accepted
+    assert {name: right[name] for name in found} == found
+    assert not any("convs0/1" in given or "convs1/0" in given for given in found.values())
+
+
+def test_a_listing_by_depth_is_not_taken_for_one_by_creation() -> None:
+    """`conv2d_23` is listed before `conv2d_22`; the other side counts layers as they are listed."""
+    pairs = [
+        (f"layer_with_weights-{2 * i}", f"conv2d_{21 + number}", into, out)
+        for i, (number, into, out) in enumerate(
+            ((0, 3, 16), (2, 16, 16), (1, 16, 16), (3, 16, 32), (5, 32, 32), (4, 32, 32), (6, 32, 64))
+        )
+    ]
+    source, target, right = _kernels(pairs)
+    found = answer(side(source, framework="tf2-object"), side(target, order="creation")).accepted
+    assert {name: right[name] for name in found} == found
+
+
+_WORDS = ("blick", "dax", "fep", "wug")
+
+
+@st.composite
+def _created(draw: st.DrawFn) -> list[tuple[Way, int]]:
+    """Ways to items in the order of creation, with their labels: scopes that are named alike are alike."""
+    orders: dict[tuple[str, ...], list[str]] = {}
+
+    def scope(path: tuple[str, ...]) -> list[tuple[Way, int]]:
+        order = orders.setdefault(path, draw(st.permutations(_WORDS)))
+        held = draw(st.sets(st.sampled_from(_WORDS), min_size=1))
+        found: list[tuple[Way, int]] = []
+        for word in filter(held.__contains__, order):
+            for number in range(draw(st.integers(1, 3))) if draw(st.booleans()) else (-1,):
+                deeper = len(path) < 3 and draw(st.booleans())
+                inner = scope((*path, word)) if deeper else [((), draw(st.integers(0, 2)))]
+                found += [((((word,), number), *way), label) for way, label in inner]
+        return found
+
+    return scope(())
+
+
+@given(_created())
+def test_the_order_of_creation_is_among_the_ways_to_read_it(created: list[tuple[Way, int]]) -> None:
+    """So that an item which is alone at its place is the right one."""
+    by_name = sorted(range(len(created)), key=lambda place: created[place][0])
+    whole = tree([(created[place][0], item) for item, place in enumerate(by_name)])
+    places = places_in(whole, [created[place][1] for place in by_name], [label for _, label in created])
+    assert places
+    assert all(item in places[place] for item, place in enumerate(by_name))
