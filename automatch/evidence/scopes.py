@@ -242,7 +242,7 @@ class _Parser:
         return found
 
     def _readings(self, scope: Scope) -> Iterator[tuple[Sequence[_Row], _Needs]]:
-        """The rows as usage and rules have them, then taking any turns; then a few of them from their ends."""
+        """The rows as usage and rules have them, then taking any turns; then some of them from their ends."""
         for rules in ({*self._rules, *_usual(scope)}, self._rules):
             if needs := _needs(scope, rules):
                 yield scope.rows, needs
