@@ -13,6 +13,9 @@ __all__ = ["Satellite", "satellites"]
 
 _SUFFIX = re.compile(r"(/\.ATTRIBUTES/VARIABLE_VALUE|:\d+)$")
 _OBJECT_SLOT = re.compile(r"^(?P<base>.+)/\.OPTIMIZER_SLOT/[^/]+/(?P<kind>[^/]+)$")
+# Adafactor's: T5X keeps what belongs to `target/x` in a folder of its own, Mesh TensorFlow beside `x`.
+_STATE = re.compile(r"^(?P<above>(?:.+/)?)state/param_states/(?P<base>.+)/(?P<kind>[^/]+)$")
+_MESH_SLOT = re.compile(r"^(?P<base>.+)_(?P<kind>slot_(?:m|v|vr|vc))$")
 _CUT_PART = re.compile(r"^(|t|rt|art|part)_\d+$")
 _REPLICA = re.compile(r"/(replica_\d+)$")
 
@@ -77,6 +80,14 @@ def _by_name(tensor: Tensor, index: dict[str, int], listing: Listing) -> Satelli
     match = _OBJECT_SLOT.match(name)
     if match:
         return Satellite(index.get(match["base"]), slot_kind(match["kind"]))
+    match = _STATE.match(name)
+    if match:
+        return Satellite(
+            index.get(f"{match['above']}target/{match['base']}"), slot_kind(f"slot_{match['kind']}")
+        )
+    match = _MESH_SLOT.match(name)
+    if match and match["base"] in index:
+        return Satellite(index[match["base"]], slot_kind(match["kind"]))
     replica = _REPLICA.search(name)
     stem = name[: replica.start()] if replica else name
     separator = max(stem.rfind("/"), stem.rfind("."))

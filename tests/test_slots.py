@@ -58,6 +58,22 @@ def test_slots_of_a_scope_of_the_optimizer_belong_to_the_variable() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("variable", "slot", "kind"),
+    [
+        ("decoder/{}", "decoder/{}_slot_v", "adafactor"),
+        ("decoder/{}", "decoder/{}_slot_vr", "slot_vr"),
+        ("target/{}/scale", "state/param_states/{}/scale/v", "adafactor"),
+        ("target/{}/scale", "state/param_states/{}/scale/v_row", "slot_v_row"),
+    ],
+)
+def test_the_states_of_adafactor_belong_to_the_variable(variable: str, slot: str, kind: str) -> None:
+    """As Mesh TensorFlow and T5X write them."""
+    names = [name.format(which) for name in (variable, slot) for which in ("first", "last")]
+    found = satellites(Listing(tuple(Tensor(name, (8,), "float32") for name in names)))
+    assert {i: (it.base, it.kind) for i, it in found.items()} == {2: (0, kind), 3: (1, kind)}
+
+
 def test_a_layer_called_linear_is_no_slot() -> None:
     names = ["tower/linear", "tower", "other/kernel"]
     found = satellites(Listing(tuple(Tensor(name, (4, 4), "float32") for name in names)))
