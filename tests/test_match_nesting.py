@@ -109,6 +109,44 @@ def test_a_listing_by_depth_is_not_taken_for_one_by_creation() -> None:
     assert {name: right[name] for name in found} == found
 
 
+def _listed(layers: Sequence[tuple[str, str, str]]) -> tuple[str, str, dict[str, str]]:
+    """The same of names with leaves: source, target and shape."""
+    source = "\n".join(sorted(f"{name} {shape}" for name, _, shape in layers))
+    return source, "\n".join(f"{name} {shape}" for _, name, shape in layers), {t: s for s, t, _ in layers}
+
+
+def test_a_normalisation_that_may_stand_before_or_behind_its_kernel_stays_a_question() -> None:
+    """That of the stem before all blocks and each block's behind its kernel, or the other way round."""
+    layers = [("net/first/weights", "conv2d/kernel", "1 1 3 32")]
+    layers.append(("net/mean_norm/gamma", "batch_normalization/gamma", "32"))
+    for block in range(6):
+        layers.append((f"net/unit_{block}/mix/weights", f"conv2d_{block + 1}/kernel", "3 3 32 32"))
+        layers.append((f"net/unit_{block}/mean_norm/gamma", f"batch_normalization_{block + 1}/gamma", "32"))
+    source, target, right = _listed(layers)
+    found = answer(side(source), side(target, order="creation")).accepted
+    assert found == {name: given for name, given in right.items() if name.startswith("conv2d")}
+
+
+def test_what_only_one_side_holds_is_left_out_if_it_is_a_scope_of_its_own() -> None:
+    """A discriminator of the same sizes beside the generator that is asked for."""
+    words = (("widen", 8, 40), ("apply", 40, 24), ("mean", 24, 8))
+    layers = [
+        (
+            f"maker/part_{part}/{word}/weights",
+            f"conv2d_{3 * part + i}/kernel",
+            f"1 1 {into << part} {out << part}",
+        )
+        for part in range(4)
+        for i, (word, into, out) in enumerate(words)
+    ]
+    source, target, right = _listed(layers)
+    judge = "\n".join(
+        f"judge/{word}/weights 1 1 {into << part} {out << part}"
+        for part, (word, into, out) in enumerate(words)
+    )
+    assert answer(side(f"{judge}\n{source}"), side(target, order="creation")).accepted == right
+
+
 _WORDS = ("blick", "dax", "fep", "wug")
 
 

@@ -10,20 +10,33 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from automatch.describe import Features, Path
-from automatch.evidence.items import Item, items
+from automatch.evidence.items import Item, items, members
 from automatch.evidence.orders import orders
-from automatch.evidence.scopes import Way, places_in, tree, way_to
+from automatch.evidence.scopes import Scope, left_over, places_in, tree, way_to
 from automatch.layout import convention
 from automatch.shapes import squeezed
 
 __all__ = ["Nesting"]
 
+_Sides = tuple[Features, Features]
+"""The one that is sorted, and the one that is listed as it was created."""
+
+_Cells = tuple[npt.NDArray[np.intp], ...]
+
 _WEIGHT = 1.5
+
+
+class _Reading(NamedTuple):
+    """An item that was created, and those of the other side that may be it."""
+
+    given: list[Item]
+    created: Item
 
 
 class Nesting:
@@ -33,21 +46,27 @@ class Nesting:
         self._target, self._source = target, source
 
     def correct(self, order: npt.NDArray[np.float32], torn: npt.NDArray[np.bool_]) -> None:
-        """Give pairs that have the same place in any case at least 1.5, and what contradicts them nothing.
+        """Hold what orders say to what the scopes allow.
+
+        Pairs that have the same place however the scopes are read get 1.5 at the least, and what contradicts
+        them nothing. What may stand at a place one as well as the other gets all the same.
 
         order: weights of orders, `[target, source]`. torn: pairs that lead out of scopes that go together.
         """
         before = order.copy()
-        for targets, sources in self._known:
+        alone = [cells for cells, choice in self._cells if not choice]
+        for cells, choice in self._cells:
+            if choice:
+                order[cells] = order[cells].max()
+        for targets, sources in alone:
             order[targets, :] = 0
             order[:, sources] = 0
-        for targets, sources in self._known:
-            cells = np.ix_(targets, sources)
+        for cells in alone:
             order[cells] = np.where(torn[cells], 0, np.maximum(_WEIGHT, before[cells]))
 
     @cached_property
-    def _known(self) -> list[tuple[list[int], list[int]]]:
-        """The members of items that are the same, of target and source."""
+    def _cells(self) -> list[tuple[_Cells, bool]]:
+        """Members of each item and of what it may be on the other side, and whether that is a choice."""
         if self._target.creation == self._source.creation:
             return []
         sides = (self._source, self._target) if self._target.creation else (self._target, self._source)
@@ -55,14 +74,21 @@ class Nesting:
         given, listed = (items(side, next(orders(side, {}))[0], shared) for side in sides)
         numbered = _by_number(sides[1], listed)
         if numbered == listed:
-            known = _same_items(sides, given, listed) or _same_items(sides, *map(_kernels, (given, listed)))
+            known = _readings(sides, given, listed) or _readings(sides, *map(_kernels, (given, listed)))
         else:
             # The other side may go by the one or by the other.
-            either = [_same_items(sides, *map(_kernels, (given, one))) for one in (listed, numbered)]
-            both = [pair for pair in either[0] if pair in either[1]]
+            either = [_alone(_readings(sides, *map(_kernels, (given, one)))) for one in (listed, numbered)]
+            both = [reading for reading in either[0] if reading in either[1]]
             known = both if all(either) else either[0] + either[1]
-        pairs = [(item.members, same.members) for item, same in known]
-        return [(t, s) for s, t in pairs] if self._target.creation else pairs
+        pairs = [(members(given)[0], created.members) for given, created in known]
+        return [
+            (np.ix_(*(pair[::-1] if self._target.creation else pair)), len(given) > 1)
+            for pair, (given, _) in zip(pairs, known, strict=True)
+        ]
+
+
+def _alone(readings: Sequence[_Reading]) -> list[_Reading]:
+    return [reading for reading in readings if len(reading.given) == 1]
 
 
 def _kernels(sequence: Sequence[Item]) -> list[Item]:
@@ -86,22 +112,32 @@ def _by_number(side: Features, created: Sequence[Item]) -> list[Item]:
     return found
 
 
-def _same_items(
-    sides: tuple[Features, Features], given: Sequence[Item], created: Sequence[Item]
-) -> list[tuple[Item, Item]]:
-    """Items of a sorted side, each with the only one of the other side that it can be.
+def _readings(sides: _Sides, given: Sequence[Item], created: Sequence[Item]) -> list[_Reading]:
+    """What each item of the created side may be, over all ways in which the other's scopes can be read as it.
 
-    Nothing if not all of both can be read as the same.
+    Nothing if the rest of either is no scope of its own, or not all can be read.
     """
-    pairs = list(zip(sides, (given, created), strict=True))
-    labels: list[list[Hashable]] = [[item.label for item in held] for _, held in pairs]
-    for look in (_axes, _shape, _number):
-        labels = _finer(labels, [[look(side, item) for item in held] for side, held in pairs])
-    if not given or Counter(labels[0]) != Counter(labels[1]):
+    here = _without_rest(sides[0], given, created)
+    there = _without_rest(sides[1], created, given)
+    held = list(zip(sides, (here, there), strict=True))
+    labels: list[list[Hashable]] = [[item.label for item in items] for _, items in held]
+    for look in (_axes, _shape, _number, _is_kernel):
+        labels = _finer(labels, [[look(side, item) for item in items] for side, items in held])
+    if not here or Counter(labels[0]) != Counter(labels[1]):
         return []
-    whole = tree(list(zip(_ways(sides[0], given), range(len(given)), strict=True)))
-    places = places_in(whole, *labels)
-    return [(given[item], created[place]) for place, (item, *others) in places.items() if not others]
+    places = places_in(_tree(sides[0], here), *labels)
+    return [
+        _Reading([here[item] for item in sorted(several)], there[place]) for place, several in places.items()
+    ]
+
+
+def _without_rest(side: Features, held: Sequence[Item], others: Sequence[Item]) -> Sequence[Item]:
+    """The items less the scopes that hold just what the other side has fewer of, if there are such."""
+    labels: list[Hashable] = [item.label for item in held]
+    spare: Counter[Hashable] = Counter(labels)
+    spare -= Counter[Hashable](item.label for item in others)
+    rest = left_over(_tree(side, held), labels, spare) if spare else None
+    return [item for place, item in enumerate(held) if place not in rest] if rest else held
 
 
 def _finer(labels: Sequence[Sequence[Hashable]], looks: Sequence[Sequence[Hashable]]) -> list[list[Hashable]]:
@@ -129,15 +165,26 @@ def _shape(side: Features, item: Item) -> tuple[int, ...]:
     return tuple(squeezed(shape))
 
 
+def _is_kernel(side: Features, item: Item) -> Hashable:
+    return side.roles[item.members[0]] == "kernel"
+
+
 def _number(_: Features, item: Item) -> Hashable:
     return len(item.members)
 
 
-def _ways(side: Features, given: Sequence[Item]) -> list[Way]:
-    """The scopes around each item, and its own name where a scope holds several."""
-    firsts = [item.members[0] for item in given]
-    held = Counter(side.parents[i] for i in firsts)
-    return [
-        way_to(name, name.leaf if held[side.parents[i]] == 1 else name.end)
-        for i, name in zip(firsts, (side.names[i] for i in firsts), strict=True)
-    ]
+def _tree(side: Features, held: Sequence[Item]) -> Scope:
+    """The scopes around items, and an item's own name where a scope holds several."""
+    firsts = [item.members[0] for item in held]
+    several = Counter(side.parents[i] for i in firsts)
+    return tree(
+        [
+            (
+                way_to(
+                    side.names[i], side.names[i].leaf if several[side.parents[i]] == 1 else side.names[i].end
+                ),
+                at,
+            )
+            for at, i in enumerate(firsts)
+        ]
+    )

@@ -7,16 +7,16 @@ lines of code, so that what one of them shows of the order within holds for all.
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, permutations, product
 from typing import NamedTuple
 
-from automatch.names import Name
+from automatch.names import Name, parted
 from automatch.vocabulary import runs_in_usual_order, usual_place
 
-__all__ = ["Scope", "Way", "places_in", "tree", "way_to"]
+__all__ = ["Scope", "Way", "left_over", "places_in", "tree", "way_to"]
 
 _Words = tuple[str, ...]
 Way = tuple[tuple[_Words, int], ...]
@@ -131,15 +131,43 @@ def _in_turn(row: _Row) -> _Row:
     return _Row(row.words, numbers, tuple(turns))
 
 
+def left_over(whole: Scope, given: Sequence[Hashable], spare: Counter[Hashable]) -> set[int] | None:
+    """The items of the scopes that hold just what is to spare, side by side in one; None where it is no such.
+
+    given: the label of each item. spare: how many of each label.
+    """
+    found: set[frozenset[int]] = set()
+
+    def look(scope: Scope) -> frozenset[int]:
+        if scope.item >= 0:
+            return frozenset({scope.item})
+        held = [look(child) for row in scope.rows for child in row.scopes]
+        less = [items for items in held if Counter(given[item] for item in items) <= spare]
+        several: frozenset[int] = frozenset().union(*less)
+        if Counter(given[item] for item in several) == spare:
+            found.add(several)
+        return frozenset().union(*held)
+
+    look(whole)
+    return set(found.pop()) if len(found) == 1 else None
+
+
 def places_in(whole: Scope, given: Sequence[Hashable], labels: Sequence[Hashable]) -> dict[int, set[int]]:
     """Place -> the items that stand there in any way to read the labels as the whole; empty if there is none.
 
     given: the label of each item.
     """
+    # Rows are read from their ends only where nothing else is left.
+    return _read(whole, given, labels, turned=False) or _read(whole, given, labels, turned=True)
+
+
+def _read(
+    whole: Scope, given: Sequence[Hashable], labels: Sequence[Hashable], *, turned: bool
+) -> dict[int, set[int]]:
     rules: set[_Rule] = set()
     found: dict[int, set[int]] = {}
     for _ in range(_PARSES):
-        parser = _Parser(given, labels, rules)
+        parser = _Parser(given, labels, rules, turned)
         try:
             if not parser.reads(whole, 0):
                 break
@@ -186,12 +214,19 @@ def _beside(row: _Row, other: _Row) -> Iterator[tuple[Scope, Scope, int]]:
 
 def _usual(scope: Scope) -> set[_Rule]:
     """The order in which codebases usually create what the words of a scope stand for."""
-    return {
-        (scope.path, row.words, other.words, 0)
-        for row, other in permutations((row for row in scope.rows if row.words and -1 in row.numbers), 2)
-        if usual_place(row.words)[0] < usual_place(other.words)[0]
-        if runs_in_usual_order([row.words, other.words])
-    }
+    single = [row.words for row in scope.rows if row.words and -1 in row.numbers]
+    found = set()
+    for words, others in permutations(single, 2):
+        _, own, other = parted(words, others)
+        named = tuple(map(str, own)), tuple(map(str, other))
+        if (
+            own
+            and other
+            and usual_place(named[0])[0] < usual_place(named[1])[0]
+            and runs_in_usual_order(named)
+        ):
+            found.add((scope.path, words, others, 0))
+    return found
 
 
 def _needs(scope: Scope, rules: Collection[_Rule]) -> _Needs:
@@ -211,9 +246,9 @@ class _Parser:
     """Reads labels as what scopes hold; see `places_in`."""
 
     def __init__(
-        self, given: Sequence[Hashable], labels: Sequence[Hashable], rules: Collection[_Rule]
+        self, given: Sequence[Hashable], labels: Sequence[Hashable], rules: Collection[_Rule], turned: bool
     ) -> None:
-        self._given, self._labels, self._rules = given, labels, rules
+        self._given, self._labels, self._rules, self._turned = given, labels, rules, turned
         self._known: dict[_Part, list[_Part]] = {}
         self._steps = 0
 
@@ -248,7 +283,8 @@ class _Parser:
                 yield scope.rows, needs
         yield scope.rows, {}
         several = [place for place, row in enumerate(scope.rows) if len(row.scopes) > 1]
-        ways = product((False, True), repeat=len(several)) if len(several) <= _TURNED else ()
+        turning = self._turned and len(several) <= _TURNED
+        ways = product((False, True), repeat=len(several)) if turning else ()
         for way in sorted(ways, key=sum)[1:]:
             turned = {place for place, turn in zip(several, way, strict=True) if turn}
             yield (
