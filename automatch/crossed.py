@@ -17,12 +17,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterator
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 import numpy as np
 
 from automatch.assign import Assigned
-from automatch.names import Name, template
+from automatch.names import Atom, Name, template
 from automatch.solve import Solution
 from automatch.vocabulary import counted_either_way
 
@@ -78,7 +78,7 @@ def parted_rows(solution: Solution) -> set[int]:
 def either_way(solution: Solution) -> set[int]:
     """Targets in rows of levels that hold the same, where the two sides may count from opposite ends.
 
-    Only where no word for them is the same: a codebase seldom turns its own rows.
+    Only where no word for them is the same, nor the words of the row: a codebase seldom turns its own rows.
     """
     target, source = solution.scores.target, solution.scores.source
     rows: dict[Hashable, dict[int, Assigned]] = defaultdict(dict)
@@ -86,8 +86,10 @@ def either_way(solution: Solution) -> set[int]:
         ends = target.names[pair.target], source.names[pair.source]
         here, there = (counted_either_way().intersection(name.words) for name in ends)
         if (here or there) and not here & there:
-            rest, level = _level(ends[0] if here else ends[1])
-            rows[here, there, tuple(template(name.atoms) for name in ends), rest][level] = pair
+            one, other = ends if here else ends[::-1]
+            rest, level, words = _level(one)
+            if not (words and _holds(template(other.atoms), (*words, "#"))):
+                rows[here, there, tuple(template(name.atoms) for name in ends), rest][level] = pair
     return {
         pair.target
         for row in rows.values()
@@ -97,13 +99,18 @@ def either_way(solution: Solution) -> set[int]:
     }
 
 
-def _level(name: Name) -> tuple[Hashable, int]:
-    """The number behind the word that such levels have, with the numbers around it."""
+def _level(name: Name) -> tuple[Hashable, int, tuple[Atom, ...]]:
+    """The number behind the word that such levels have, with the numbers around it, and what is between."""
     at = next(place for place, atom in enumerate(name.atoms) if atom in counted_either_way())
     before = sum(isinstance(atom, int) for atom in name.atoms[:at])
     if before == len(name.numbers):
-        return name.numbers, 0
-    return (name.numbers[:before], name.numbers[before + 1 :]), name.numbers[before]
+        return name.numbers, 0, ()
+    words = tuple(takewhile(lambda atom: isinstance(atom, str), name.atoms[at + 1 :]))
+    return (name.numbers[:before], name.numbers[before + 1 :]), name.numbers[before], words
+
+
+def _holds(atoms: tuple[Atom, ...], run: tuple[Atom, ...]) -> bool:
+    return any(atoms[start : start + len(run)] == run for start in range(len(atoms)))
 
 
 def _alike_but_for_numbers(solution: Solution, pair: Assigned, rival: Assigned) -> bool:

@@ -103,6 +103,17 @@ def test_levels_of_a_pyramid_that_hold_the_same_are_a_question() -> None:
     assert len(answer(target, target).accepted) == 4 * len(parts)
 
 
+def test_levels_whose_row_has_one_name_on_both_sides_are_no_question() -> None:
+    """Whoever took over `pan_blocks` took over how it is counted."""
+    parts = ("out_conv", "unit1/conv1", "unit1/conv2")
+    target, source = (
+        [f"{scope}/pan_blocks/{i}/{part}/kernel" for i in range(4) for part in parts]
+        for scope in ("encoder", "neck")
+    )
+    found = answer(*(side("\n".join(f"{name} 3 3 8 8" for name in names)) for names in (source, target)))
+    assert found.accepted == dict(zip(target, source, strict=True))
+
+
 def test_a_step_of_three_is_no_step_of_one() -> None:
     """A Sequential counts its activations too: its `3` is the second convolution."""
     ours = [f"head/cls_convs/{i}/conv/kernel 3 3 8 8" for i in range(4)]
