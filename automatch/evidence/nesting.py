@@ -121,7 +121,7 @@ def _readings(sides: _Sides, given: Sequence[Item], created: Sequence[Item]) -> 
     there = _without_rest(sides[1], created, given)
     held = list(zip(sides, (here, there), strict=True))
     labels: list[list[Hashable]] = [[item.label for item in items] for _, items in held]
-    for look in (_axes, _shape, _number, _is_kernel):
+    for look in (_axes, _longer_axes, _shape, _number, _is_kernel):
         labels = _finer(labels, [[look(side, item) for item in items] for side, items in held])
     if not here or Counter(labels[0]) != Counter(labels[1]):
         return []
@@ -154,15 +154,17 @@ def _finer(labels: Sequence[Sequence[Hashable]], looks: Sequence[Sequence[Hashab
 
 
 def _axes(side: Features, item: Item) -> Hashable:
-    return tuple(sorted(_shape(side, item)))
+    return tuple(sorted(_longer_axes(side, item)))
+
+
+def _longer_axes(side: Features, item: Item) -> tuple[int, ...]:
+    return tuple(squeezed(_shape(side, item)))
 
 
 def _shape(side: Features, item: Item) -> tuple[int, ...]:
-    """The axes longer than 1, in the order in which TensorFlow would have them."""
+    """The axes in the order in which TensorFlow would have them."""
     shape = tuple(side.tensors[item.members[0]].shape or ())
-    if convention(side.framework) == "torch":
-        shape = (*shape[2:], *shape[1::-1])
-    return tuple(squeezed(shape))
+    return (*shape[2:], *shape[1::-1]) if convention(side.framework) == "torch" else shape
 
 
 def _is_kernel(side: Features, item: Item) -> Hashable:
