@@ -82,6 +82,20 @@ def test_a_block_that_leaves_no_choice_decides_for_those_that_are_written_by_the
     assert answer(side(source), side(target, order="creation")).accepted == right
 
 
+def test_what_stands_beside_a_row_that_counts_down_counts_down() -> None:
+    """The shapes of `score_4` to `score_1` say so; those of the normalisations are all alike."""
+    layers = [("net/decode/score_5/weights", "conv2d/kernel", "1 1 400 64")]
+    for i, stage in enumerate((4, 3, 2, 1)):
+        layers.append((f"net/decode/score_{stage}/weights", f"conv2d_{i + 1}/kernel", f"1 1 {80 * stage} 64"))
+        layers += [
+            (f"net/decode/up_{stage}_bn/{leaf}", f"batch_normalization_{i}/{leaf}", "64")
+            for leaf in ("beta", "gamma")
+        ]
+    source, target, right = _listed(layers)
+    found = answer(side(source), side(target, order="creation")).accepted
+    assert {name: right[name] for name in found} == found
+
+
 def test_lists_that_stand_side_by_side_may_have_been_created_in_turn() -> None:
     """`first/0`, `second/0`, `first/1`, `second/1` here; all hold the same, so that no shape says so."""
     turns = [

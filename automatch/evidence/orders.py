@@ -132,18 +132,29 @@ def _means(side: Features, place: dict[int, float]) -> list[float]:
 
 
 def _backwards(side: Features, means: Sequence[float]) -> set[Path]:
-    """Scopes whose numbers count from the end, as far as places are known: `deconv5` before `deconv4`."""
+    """Scopes whose numbers count from the end, as far as places are known: `deconv5` before `deconv4`.
+
+    What stands beside such a row under the same numbers counts as it does, if nothing is known of it.
+    """
     rows: dict[Path, list[tuple[int, float]]] = defaultdict(list)
+    beside: dict[tuple[Path, frozenset[int]], list[Path]] = defaultdict(list)
+    within: dict[Path, Path] = {}
     for scope, mean in zip(side.scopes, means, strict=True):
         number = scope.path[-1]
         if isinstance(number, int):
-            rows[scope.path[:-1]].append((number, mean))
+            family = scope.path[:-1]
+            rows[family].append((number, mean))
+            within[family] = side.names[scope.members[0]].around(len(family) - 1)
     found = set()
     for family, row in rows.items():
+        beside[within[family], frozenset(number for number, _ in row)].append(family)
         known = sorted(place for place in row if place[1] < _UNKNOWN)
         backwards = all(after[1] < before[1] for before, after in pairwise(known))
         if len(known) > 1 and len(known) >= _SHOWN * len(row) and backwards:
             found.add(family)
+    for families in beside.values():
+        if found.intersection(families):
+            found.update(one for one in families if all(mean == _UNKNOWN for _, mean in rows[one]))
     return found
 
 

@@ -242,6 +242,22 @@ def _needs(scope: Scope, rules: Collection[_Rule]) -> _Needs:
     return found
 
 
+def _turned(rows: Sequence[_Row]) -> list[list[_Row]]:
+    """The rows read from their ends: all of them, and any where not too many might be."""
+    several = [place for place, row in enumerate(rows) if len(row.scopes) > 1]
+    ways = (
+        product((True, False), repeat=len(several)) if len(several) <= _TURNED else [(True,) * len(several)]
+    )
+    turned = ({place for place, turn in zip(several, way, strict=True) if turn} for way in ways)
+    return [
+        [
+            _Row(row.words, row.numbers[::-1], row.scopes[::-1]) if place in places else row
+            for place, row in enumerate(rows)
+        ]
+        for places in turned
+    ]
+
+
 class _Parser:
     """Reads labels as what scopes hold; see `places_in`."""
 
@@ -260,8 +276,13 @@ class _Parser:
             return self._labels[place] == self._given[scope.item]
         part = _Part(scope, place)
         if part not in self._known:
-            ways = (self._along(rows, needs, place) for rows, needs in self._readings(scope))
+            ways = (self._along(scope.rows, needs, place) for needs in self._all_needs(scope))
             found = next(filter(None, ways), [])
+            if self._turned and not found:
+                # What is counted beside each other is counted alike, if anything speaks for it.
+                together, *apart = _turned(scope.rows)
+                found = self._along(together, {}, place)
+                found = found or [part for rows in apart for part in self._along(rows, {}, place)]
             if scope.in_turn:
                 found = [*found, *self._along(scope.in_turn, {}, place)]
             self._known[part] = found
@@ -276,24 +297,12 @@ class _Parser:
             waiting.extend(more)
         return found
 
-    def _readings(self, scope: Scope) -> Iterator[tuple[Sequence[_Row], _Needs]]:
-        """The rows as usage and rules have them, then taking any turns; then some of them from their ends."""
+    def _all_needs(self, scope: Scope) -> Iterator[_Needs]:
+        """What is to come before what by usage and rules, then by rules; then nothing."""
         for rules in ({*self._rules, *_usual(scope)}, self._rules):
             if needs := _needs(scope, rules):
-                yield scope.rows, needs
-        yield scope.rows, {}
-        several = [place for place, row in enumerate(scope.rows) if len(row.scopes) > 1]
-        turning = self._turned and len(several) <= _TURNED
-        ways = product((False, True), repeat=len(several)) if turning else ()
-        for way in sorted(ways, key=sum)[1:]:
-            turned = {place for place, turn in zip(several, way, strict=True) if turn}
-            yield (
-                [
-                    _Row(row.words, row.numbers[::-1], row.scopes[::-1]) if place in turned else row
-                    for place, row in enumerate(scope.rows)
-                ],
-                {},
-            )
+                yield needs
+        yield {}
 
     def _along(self, rows: Sequence[_Row], needs: _Needs, place: int) -> list[_Part]:
         """Every part of every way in which the rows take turns from a place on, each in its own order."""
