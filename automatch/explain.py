@@ -50,9 +50,13 @@ def evidence(solution: Solution, pair: Assigned, score: float) -> tuple[tuple[st
 
 
 def runners_up(solution: Solution, pair: Assigned, score: float) -> tuple[RunnerUp, ...]:
-    """The next best sources of the target, at most three, with the probability that is left for each."""
+    """The next best sources of the target, at most three, with the probability that is left for each.
+
+    Of those that are as good, what is nobody's comes first: to take it asks nothing of another variable.
+    """
     row = solution.total[pair.target]
-    order = np.argsort(-row, kind="stable")
+    # Sums of the same differ in their last digits, by machine.
+    order = np.lexsort((solution.taken, -np.round(row, 3)))
     others = [int(s) for s in order[: _MANY + 1] if s != pair.source and np.isfinite(row[s])][:_MANY]
     closeness = [math.exp(min(0.0, float(row[s]) - pair.score)) for s in others]
     total = sum(closeness) or 1.0

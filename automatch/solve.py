@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +51,13 @@ class Solution:
     settled: frozenset[tuple[int, int]]
     wavering: frozenset[int]
     namesakes: tuple[float, ...]
+
+    @cached_property
+    def taken(self) -> npt.NDArray[np.bool_]:
+        """Whether each source has a pair."""
+        taken = np.zeros(self.total.shape[1], np.bool_)
+        taken[[pair.source for pair in self.pairs]] = True
+        return taken
 
     def rivals(self, pair: Assigned) -> list[int]:
         """Sources that fit the target of a pair nearly as well."""

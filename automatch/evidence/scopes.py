@@ -37,6 +37,8 @@ _Needs = Mapping[tuple[int, int], Sequence[tuple[int, int]]]
 # Way after which nothing is said; rows of one scope that may be read from their ends; parses that learn
 # from the one before.
 _STEPS, _TURNED, _PARSES = 50_000, 4, 3
+# From so many on, what is numbered in a scope may have been created in a loop.
+_LOOP = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -242,20 +244,25 @@ def _needs(scope: Scope, rules: Collection[_Rule]) -> _Needs:
     return found
 
 
-def _turned(rows: Sequence[_Row]) -> list[list[_Row]]:
-    """The rows read from their ends: all of them, and any where not too many might be."""
+def _turned(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
+    """The rows with some of them read from their ends, as few as will do; nothing where too many might be.
+
+    Rows that a loop may have counted are turned together, if anything can be read so. Two in a row need no
+    loop: of two layers that Flax numbers, the outer one comes first if it is called with the other.
+    """
     several = [place for place, row in enumerate(rows) if len(row.scopes) > 1]
-    ways = (
-        product((True, False), repeat=len(several)) if len(several) <= _TURNED else [(True,) * len(several)]
-    )
-    turned = ({place for place, turn in zip(several, way, strict=True) if turn} for way in ways)
-    return [
-        [
-            _Row(row.words, row.numbers[::-1], row.scopes[::-1]) if place in places else row
+    looped = [len(rows[place].scopes) >= _LOOP for place in several]
+
+    def unlikely(way: tuple[bool, ...]) -> tuple[bool, int]:
+        return len({turn for turn, long in zip(way, looped, strict=True) if long}) > 1, sum(way)
+
+    ways = product((False, True), repeat=len(several)) if len(several) <= _TURNED else ()
+    for way in sorted(ways, key=unlikely):
+        turned = {place for place, turn in zip(several, way, strict=True) if turn}
+        yield [
+            _Row(row.words, row.numbers[::-1], row.scopes[::-1]) if place in turned else row
             for place, row in enumerate(rows)
         ]
-        for places in turned
-    ]
 
 
 class _Parser:
@@ -279,10 +286,8 @@ class _Parser:
             ways = (self._along(scope.rows, needs, place) for needs in self._all_needs(scope))
             found = next(filter(None, ways), [])
             if self._turned and not found:
-                # What is counted beside each other is counted alike, if anything speaks for it.
-                together, *apart = _turned(scope.rows)
-                found = self._along(together, {}, place)
-                found = found or [part for rows in apart for part in self._along(rows, {}, place)]
+                ways = (self._along(rows, {}, place) for rows in _turned(scope.rows))
+                found = next(filter(None, ways), [])
             if scope.in_turn:
                 found = [*found, *self._along(scope.in_turn, {}, place)]
             self._known[part] = found
