@@ -10,7 +10,7 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -144,6 +144,7 @@ def test_tensors_of_pytorch_pickled_without_its_save_are_refused_in_a_line(tmp_p
     st.sampled_from(PROTOCOLS),
     st.integers(0, 600),
 )
+@example(flips=[(12, 92)], protocol=0, kept=34)  # an escape that is none
 def test_damage_comes_out_as_one_error(tmp_path_factory, flips, protocol, kept):
     path = tmp_path_factory.mktemp("fuzz") / "w.pkl"
     data = bytearray(pickle.dumps({"a": np.arange(12.0), "b": np.ones((2, 2), "f4")}, protocol))
