@@ -14,12 +14,17 @@ Layer = tuple[str, str, int, int]
 """Name of the source, name of the target, input and output channels."""
 
 
+def _listed(layers: Sequence[tuple[str, str, str]]) -> tuple[str, str, dict[str, str]]:
+    """Both listings of source, target and shape, and which source each target has."""
+    source = "\n".join(sorted(f"{name} {shape}" for name, _, shape in layers))
+    return source, "\n".join(f"{name} {shape}" for _, name, shape in layers), {t: s for s, t, _ in layers}
+
+
 def _kernels(layers: Sequence[Layer]) -> tuple[str, str, dict[str, str]]:
-    """Both listings and which source each target has."""
-    source = [f"{name}/weights 1 1 {into} {out}" for name, _, into, out in layers]
-    target = [f"{name}/kernel 1 1 {into} {out}" for _, name, into, out in layers]
-    right = {f"{name}/kernel": f"{given}/weights" for given, name, _, _ in layers}
-    return "\n".join(sorted(source)), "\n".join(target), right
+    """The same of kernels."""
+    return _listed(
+        [(f"{name}/weights", f"{wanted}/kernel", f"1 1 {into} {out}") for name, wanted, into, out in layers]
+    )
 
 
 def _row(names: Sequence[tuple[str, int, int]]) -> list[Layer]:
@@ -121,12 +126,6 @@ def test_a_listing_by_depth_is_not_taken_for_one_by_creation() -> None:
     source, target, right = _kernels(pairs)
     found = answer(side(source, framework="tf2-object"), side(target, order="creation")).accepted
     assert {name: right[name] for name in found} == found
-
-
-def _listed(layers: Sequence[tuple[str, str, str]]) -> tuple[str, str, dict[str, str]]:
-    """The same of names with leaves: source, target and shape."""
-    source = "\n".join(sorted(f"{name} {shape}" for name, _, shape in layers))
-    return source, "\n".join(f"{name} {shape}" for _, name, shape in layers), {t: s for s, t, _ in layers}
 
 
 def test_a_normalisation_that_may_stand_before_or_behind_its_kernel_stays_a_question() -> None:

@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from automatch.describe import Features, Path
 from automatch.evidence.items import Item, items, members
-from automatch.evidence.orders import orders
+from automatch.evidence.orders import number_in_row, orders
 from automatch.evidence.scopes import Scope, left_over, places_in, tree, way_to
-from automatch.layout import convention
+from automatch.layout import Kind, axes
 from automatch.shapes import squeezed
 
 __all__ = ["Nesting"]
@@ -103,8 +103,9 @@ def _by_number(side: Features, created: Sequence[Item]) -> list[Item]:
     rows: dict[Path, list[tuple[int, int]]] = defaultdict(list)
     for place, item in enumerate(created):
         parent = side.parents[item.members[0]]
-        if parent and isinstance(parent[-1], int) and sum(isinstance(atom, int) for atom in parent) == 1:
-            rows[parent[:-1]].append((parent[-1], place))
+        number = number_in_row(parent)
+        if number is not None:
+            rows[parent[:-1]].append((number, place))
     found = list(created)
     for row in rows.values():
         for (_, place), at in zip(sorted(row), sorted(place for _, place in row), strict=True):
@@ -127,17 +128,18 @@ def _readings(sides: _Sides, given: Sequence[Item], created: Sequence[Item]) -> 
         return []
     places = places_in(_tree(sides[0], here), *labels)
     return [
-        _Reading([here[item] for item in sorted(several)], there[place]) for place, several in places.items()
+        _Reading([here[item] for item in sorted(several)], there[place])
+        for place, several in sorted(places.items())
     ]
 
 
-def _without_rest(side: Features, held: Sequence[Item], others: Sequence[Item]) -> Sequence[Item]:
+def _without_rest(side: Features, held: Sequence[Item], others: Sequence[Item]) -> list[Item]:
     """The items less the scopes that hold just what the other side has fewer of, if there are such."""
     labels: list[Hashable] = [item.label for item in held]
     spare: Counter[Hashable] = Counter(labels)
     spare -= Counter[Hashable](item.label for item in others)
-    rest = left_over(_tree(side, held), labels, spare) if spare else None
-    return [item for place, item in enumerate(held) if place not in rest] if rest else held
+    rest = left_over(_tree(side, held), labels, spare) if spare else frozenset[int]()
+    return [item for place, item in enumerate(held) if place not in rest]
 
 
 def _finer(labels: Sequence[Sequence[Hashable]], looks: Sequence[Sequence[Hashable]]) -> list[list[Hashable]]:
@@ -164,7 +166,9 @@ def _longer_axes(side: Features, item: Item) -> tuple[int, ...]:
 def _shape(side: Features, item: Item) -> tuple[int, ...]:
     """The axes in the order in which TensorFlow would have them."""
     shape = tuple(side.tensors[item.members[0]].shape or ())
-    return (*shape[2:], *shape[1::-1]) if convention(side.framework) == "torch" else shape
+    kind: Kind = "dense" if len(shape) == 2 else "conv"
+    given, wanted = (axes(framework, kind, len(shape)) for framework in (side.framework, "tf"))
+    return tuple(shape[given.index(axis)] for axis in wanted) if given and wanted else shape
 
 
 def _is_kernel(side: Features, item: Item) -> Hashable:
@@ -179,14 +183,7 @@ def _tree(side: Features, held: Sequence[Item]) -> Scope:
     """The scopes around items, and an item's own name where a scope holds several."""
     firsts = [item.members[0] for item in held]
     several = Counter(side.parents[i] for i in firsts)
-    return tree(
-        [
-            (
-                way_to(
-                    side.names[i], side.names[i].leaf if several[side.parents[i]] == 1 else side.names[i].end
-                ),
-                at,
-            )
-            for at, i in enumerate(firsts)
-        ]
-    )
+    alone = [several[side.parents[i]] == 1 for i in firsts]
+    names = [side.names[i] for i in firsts]
+    ends = [name.leaf if one else name.end for name, one in zip(names, alone, strict=True)]
+    return tree([(way_to(name, end), at) for at, (name, end) in enumerate(zip(names, ends, strict=True))])

@@ -16,7 +16,7 @@ from automatch.describe import Features, Path
 from automatch.tensor import Dataflow
 from automatch.vocabulary import usual_place
 
-__all__ = ["orders", "rows"]
+__all__ = ["number_in_row", "orders", "rows"]
 
 # Share of the variables that a graph must read for the order of reading to be one.
 _READ = 0.8
@@ -48,12 +48,18 @@ def orders(side: Features, place: dict[int, float]) -> Iterator[tuple[list[int],
         yield _in_turn(rank, side_by_side), False
 
 
+def number_in_row(scope: Path) -> int | None:
+    """The number of one of a row of scopes (`conv2d_7`) that is nested in nothing numbered; else None."""
+    numbers = [atom for atom in scope if isinstance(atom, int)]
+    return numbers[0] if len(numbers) == 1 and scope[-1] == numbers[0] else None
+
+
 def rows(side: Features) -> Iterator[tuple[int, ...]]:
     """The variables of scopes that a word and a number name, by number, for each word of many."""
     found: dict[Path, list[int]] = defaultdict(list)
     for i in _by_name(side, _means(side, {})):
         parent = side.parents[i]
-        if parent and isinstance(parent[-1], int) and sum(isinstance(atom, int) for atom in parent) == 1:
+        if number_in_row(parent) is not None:
             found[parent[:-1]].append(i)
     for row in found.values():
         if len(row) >= _LONG * len(side):

@@ -34,7 +34,7 @@ _State = tuple[int, ...]
 _Needs = Mapping[tuple[int, int], Sequence[tuple[int, int]]]
 """Row and place in it -> rows and places in them that come before."""
 
-# Way after which nothing is said; rows of one scope that may be read from their ends; parses that learn
+# Steps after which nothing is said; rows of one scope that may be read from their ends; parses that learn
 # from the one before.
 _STEPS, _TURNED, _PARSES = 50_000, 4, 3
 # From so many on, what is numbered in a scope may have been created in a loop.
@@ -133,8 +133,8 @@ def _in_turn(row: _Row) -> _Row:
     return _Row(row.words, numbers, tuple(turns))
 
 
-def left_over(whole: Scope, given: Sequence[Hashable], spare: Counter[Hashable]) -> set[int] | None:
-    """The items of the scopes that hold just what is to spare, side by side in one; None where it is no such.
+def left_over(whole: Scope, given: Sequence[Hashable], spare: Counter[Hashable]) -> frozenset[int]:
+    """The items of the only scopes, side by side in one, that hold just what is to spare; else nothing.
 
     given: the label of each item. spare: how many of each label.
     """
@@ -151,7 +151,7 @@ def left_over(whole: Scope, given: Sequence[Hashable], spare: Counter[Hashable])
         return frozenset().union(*held)
 
     look(whole)
-    return set(found.pop()) if len(found) == 1 else None
+    return found.pop() if len(found) == 1 else frozenset()
 
 
 def places_in(whole: Scope, given: Sequence[Hashable], labels: Sequence[Hashable]) -> dict[int, set[int]]:
@@ -257,7 +257,7 @@ def _turned(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
         return len({turn for turn, long in zip(way, looped, strict=True) if long}) > 1, sum(way)
 
     ways = product((False, True), repeat=len(several)) if len(several) <= _TURNED else ()
-    for way in sorted(ways, key=unlikely):
+    for way in sorted(ways, key=unlikely)[1:]:
         turned = {place for place, turn in zip(several, way, strict=True) if turn}
         yield [
             _Row(row.words, row.numbers[::-1], row.scopes[::-1]) if place in turned else row
@@ -273,6 +273,7 @@ class _Parser:
     ) -> None:
         self._given, self._labels, self._rules, self._turned = given, labels, rules, turned
         self._known: dict[_Part, list[_Part]] = {}
+        self._needs: dict[Scope, list[_Needs]] = {}
         self._steps = 0
 
     def reads(self, scope: Scope, place: int) -> bool:
@@ -302,12 +303,13 @@ class _Parser:
             waiting.extend(more)
         return found
 
-    def _all_needs(self, scope: Scope) -> Iterator[_Needs]:
-        """What is to come before what by usage and rules, then by rules; then nothing."""
-        for rules in ({*self._rules, *_usual(scope)}, self._rules):
-            if needs := _needs(scope, rules):
-                yield needs
-        yield {}
+    def _all_needs(self, scope: Scope) -> list[_Needs]:
+        """What is to come before what by usage and rules, then by rules; then nothing. Each once."""
+        if scope not in self._needs:
+            by_rules = (_needs(scope, rules) for rules in ({*self._rules, *_usual(scope)}, self._rules))
+            every: list[_Needs] = [*by_rules, {}]
+            self._needs[scope] = [needs for at, needs in enumerate(every) if needs not in every[:at]]
+        return self._needs[scope]
 
     def _along(self, rows: Sequence[_Row], needs: _Needs, place: int) -> list[_Part]:
         """Every part of every way in which the rows take turns from a place on, each in its own order."""
