@@ -86,7 +86,9 @@ def questions(solution: Solution, places: Iterable[int]) -> dict[int, str]:
     alike = nx.Graph()
     for words in disputed.values():
         nx.add_path(alike, words)
-    text = {node: _question(together) for together in nx.connected_components(alike) for node in together}
+    text: dict[_Node, str] = {}
+    for together in nx.connected_components(alike):
+        text |= dict.fromkeys(together, _question(together))
     return {place: text[words[0]] for place, words in disputed.items()}
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from automatch.describe import Features, Path
-from automatch.evidence.neighbours import units
+from automatch.evidence.units import units
 from automatch.names import template
 
 __all__ = ["Steps"]
@@ -81,17 +81,18 @@ def _foreseen(blocks: Sequence[_Block], rows: _Rows, paired: Mapping[int, int]) 
             # In one row with its kernel, a normalisation stands wherever its layer was created.
             if stand[0] or _word(row) != _word(stand[2]):
                 seen[stand][row].append(other - number)
-    steps = {
-        (stand, row): found[0]
+    steps: dict[_Stand, list[tuple[Path, int]]] = {
+        stand: [
+            (row, found[0])
+            for row, found in rows_seen.items()
+            if len(found) >= _SEEN and len(set(found)) == 1
+        ]
         for stand, rows_seen in seen.items()
-        for row, found in rows_seen.items()
-        if len(found) >= _SEEN and len(set(found)) == 1
     }
     led = [
-        ((stand, row), i, rows.variables.get((row, number + steps[stand, row])))
+        ((stand, row), i, rows.variables.get((row, number + step)))
         for i, number, stand in _stands(blocks, placed)
-        for row in seen.get(stand, ())
-        if (stand, row) in steps
+        for row, step in steps.get(stand, ())
     ]
     # Steps that lead nowhere once are no rule.
     refuted = {step for step, _, end in led if end is None}
