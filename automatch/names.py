@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import takewhile
 
-__all__ = ["Atom", "Name", "natural_key", "parse", "parse_all", "parted", "template"]
+__all__ = ["Atom", "Name", "moment", "natural_key", "parse", "parse_all", "parted", "template"]
 
 # `2d` and `1x1` are words about a kernel and no indices; so is the version in `v1`, and the `to` in `w2v`. A
 # single letter after a number (`5b`, `2a`) counts on from it.
@@ -34,6 +34,13 @@ _SUFFIX = re.compile(r"(/\.ATTRIBUTES/VARIABLE_VALUE|:\d+)$")
 _HASH = re.compile(r"(?=.{8})(?=.*(?:[a-f]\d+[a-f]|\d[a-f]+\d))[0-9a-f]+(?:[-_][0-9a-f]+)*$")
 # Rows that letters count are short: `p` and `n` after a number are words (`c3p4`, `c3n4`).
 _LAST_LETTER = "h"
+# Averages of what `tf.nn.moments` gives, in the scope that it is called in; TensorFlow puts the name of a
+# tensor, scopes included, behind the scopes again.
+_MOMENT = re.compile(
+    r"^(?:(?P<around>.+)/(?=(?P=around)/))?(?P<scope>(?:.+/)?)moments(?:_\d+)?/(?:[^/]+/)?"
+    r"(?P<which>Squeeze|Squeeze_1|mean|variance)/ExponentialMovingAverage$"
+)
+_MOMENTS = {"Squeeze": "mean", "Squeeze_1": "variance"}
 _AVERAGES = frozenset({"EMA", "ema", "ExponentialMovingAverage", "average"})
 _LETTER = re.compile(r"^[a-f]$")
 _NUMBER = re.compile(r"(\d+)")
@@ -103,8 +110,19 @@ def parse(text: str) -> Name:
     >>> parse("h.11.attn.QKVProj_w").atoms
     ('h', 11, 'attn', 'qkv', 'proj', 'w')
     """
-    parts = [part for part in _COMPONENT.split(_SUFFIX.sub("", text)) if part]
+    plain = _SUFFIX.sub("", text)
+    parts = [part for part in _COMPONENT.split(moment(plain) or plain) if part]
     return _name(text, (*map(_scope, parts[:-1]), *parts[-1:]))
+
+
+def moment(text: str) -> str | None:
+    """The name of the mean or variance that a normalisation keeps as the average of a moment; else None.
+
+    >>> moment("fc/bn/fc/bn/moments/Squeeze_1/ExponentialMovingAverage")
+    'fc/bn/variance'
+    """
+    match = _MOMENT.match(text)
+    return match and f"{match['scope']}{_MOMENTS.get(match['which'], match['which'])}"
 
 
 def _name(text: str, components: tuple[str, ...]) -> Name:

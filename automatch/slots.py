@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
+from automatch.names import moment
 from automatch.tensor import Listing, Tensor
 from automatch.vocabulary import slot_kind, slot_words
 
@@ -97,6 +98,8 @@ def _by_name(tensor: Tensor, index: dict[str, int], listing: Listing) -> Satelli
     if last == _TRACKED and tensor.shape == ():
         base = index.get(f"{name.removesuffix(_TRACKED)}running_mean")
         return None if base is None else Satellite(base, "batches")
+    if moment(name):
+        return None
     if last in slot_words() or _SURE.match(last):
         base = _owner(head, replica, index)
         if base is not None and listing.tensors[base].shape == tensor.shape:

@@ -61,9 +61,10 @@ def _layers(side: Features, variables: Sequence[int]) -> dict[int, Path]:
     """The scope of each variable; `w1` and `b1` of a scope of several kernels are a layer of their own."""
     kernels = [i for i in variables if not side.vectors[i]]
     several = Counter(side.parents[i] for i in kernels)
-    counted = {i: _counted(side, i) for i in variables if side.parents[i] and several[side.parents[i]] > 1}
+    counted = {i: _counted(side, i) for i in variables if several[side.parents[i]] > 1}
     single = Counter(counted[i] for i in kernels if i in counted)
-    return {i: counted[i] if single[counted.get(i, ())] == 1 else side.parents[i] for i in variables}
+    alone = {i: layer for i, layer in counted.items() if layer and single[layer] == 1}
+    return {i: alone.get(i, side.parents[i]) for i in variables}
 
 
 def _counted(side: Features, i: int) -> Path:
