@@ -14,7 +14,7 @@ from automatch.shapes import is_vector, squeezed
 from automatch.tensor import Dataflow, Listing, Tensor
 from automatch.vocabulary import concepts, meaning, role_of
 
-__all__ = ["Features", "Path", "Scope", "describe"]
+__all__ = ["NORM_ROLES", "Features", "Path", "Scope", "describe"]
 
 Path = tuple[Atom, ...]
 Beside = Literal["kernel", "norm", ""]
@@ -185,7 +185,7 @@ def _beside(tensors: Sequence[Tensor], names: Sequence[Name], roles: Sequence[st
 # The order in which Keras layers create their variables, with and without a kernel; its weights files keep
 # no other word of them than the place.
 _DENSE_PLACES = ("kernel", "bias")
-_NORM_PLACES = ("scale", "offset", "mean", "variance")
+NORM_ROLES = ("scale", "offset", "mean", "variance")
 
 
 def _roles_by_place(
@@ -196,7 +196,7 @@ def _roles_by_place(
     numbered = [i for i in kept if isinstance(names[i].atoms[-1], int)]
     flat = all(is_vector(tensors[i].shape) for i in numbered)
     if not flat or len({tensors[i].shape for i in numbered}) == 1:
-        places = _NORM_PLACES if flat else _DENSE_PLACES
+        places = NORM_ROLES if flat else _DENSE_PLACES
         for i in numbered if len(numbered) > 1 else ():
             place = names[i].numbers[-1]
             if place < len(places):
@@ -250,7 +250,7 @@ _CONSUMER_ROLES = {
     **{
         f"FusedBatchNorm{version}:{place}": role
         for version in ("", "V2", "V3")
-        for place, role in enumerate(("scale", "offset", "mean", "variance"), start=1)
+        for place, role in enumerate(NORM_ROLES, start=1)
     },
 }
 

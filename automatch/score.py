@@ -14,12 +14,13 @@ import numpy.typing as npt
 from automatch.describe import Features
 from automatch.evidence.indices import Indices
 from automatch.evidence.kinds import IMPOSSIBLE, blocks, kinds
-from automatch.evidence.neighbours import Neighbours, kernels_before
+from automatch.evidence.neighbours import Neighbours
 from automatch.evidence.nesting import Nesting
 from automatch.evidence.order import Order
 from automatch.evidence.siblings import siblings
 from automatch.evidence.steps import Steps
 from automatch.evidence.structure import structure
+from automatch.evidence.units import kernels_before
 from automatch.evidence.words import Words
 from automatch.names import natural_key
 
@@ -102,7 +103,9 @@ class Scores:
 
     def total(self) -> Matrix:
         """The sum of all parts."""
-        total: Matrix = np.sum([self.parts[part] for part in PARTS], axis=0, dtype=np.float32)
+        total = self.parts[PARTS[0]].copy()
+        for part in PARTS[1:]:
+            total += self.parts[part]
         return total
 
     def ties(self) -> Matrix:
@@ -123,8 +126,8 @@ class Scores:
         self.parts["words"] = _WORDS * self.agreement
         self.parts["neighbours"], self.torn = self._neighbours.weights(grounded)
         self.parts["order"] = self._order.weights(self.agreement, settled, self.torn)
-        _with_kernels(self.parts["order"], *self._kernels_before)
         self._nesting.correct(self.parts["order"], self.torn)
+        _with_kernels(self.parts["order"], *self._kernels_before)
         numbers = self._indices.weights(settled) + self._steps.weights(settled)
         self.parts["indices"] = numbers + self._siblings
 

@@ -190,3 +190,34 @@ def test_the_order_of_creation_is_among_the_ways_to_read_it(created: list[tuple[
     places = places_in(whole, [created[place][1] for place in by_name], [label for _, label in created])
     assert places
     assert all(item in places[place] for item, place in enumerate(by_name))
+
+
+def test_of_two_numbers_in_one_component_either_may_be_the_outer_one() -> None:
+    """`fuse_1_to_0` comes before `fuse_0_to_1` here, and both before what leads to 2."""
+    names = [("first", 3, 32)]
+    for block in range(3):
+        for end in range(3):
+            names += [
+                (f"net/block_{block}/fuse_{start}_to_{end}", 32 << start, 32 << end)
+                for start in range(3)
+                if start != end
+            ]
+        names.append((f"net/block_{block}/mixed", 32, 40 + block))
+        names.append((f"net/block_{block}/down", 40 + block, 32))
+    source, target, right = _kernels(_row(names))
+    found = answer(side(source), side(target, order="creation")).accepted
+    assert {name: right[name] for name in found} == found
+    assert {name for name in right if "fuse" in right[name]} <= found.keys()
+
+
+def test_what_one_pair_of_numbers_shows_holds_for_no_others_beside_it() -> None:
+    """`conv_1` comes between `block_1` and `block_2`, as the widths say; `conv_0` anywhere before that."""
+    names = [("net/conv_0", 16, 16)]
+    for block in range(5):
+        width = 16 if block < 2 else 32
+        names += [(f"net/block_{block}/conv_{i}", width, width) for i in range(2)]
+        if block == 1:
+            names.append(("net/conv_1", 16, 32))
+    source, target, right = _kernels(_row(names))
+    found = answer(side(source), side(target, order="creation")).accepted
+    assert {name: right[name] for name in found} == found

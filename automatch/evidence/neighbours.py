@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from automatch.describe import Features
+from automatch.evidence.units import units
 
-__all__ = ["Neighbours", "kernels_before", "units"]
+__all__ = ["Neighbours"]
 
 Matrix = npt.NDArray[np.float32]
 Members = tuple[int, ...]
@@ -26,10 +27,6 @@ _HALF = 0.5
 # other.
 _MOSTLY, _SEEN, _LAYERS = 0.75, 3, 2
 _TORN = -3.0
-# A kernel with its bias and the four variables of a normalisation; more is no unit.
-_UNIT = 6
-# Share of the normalisations that stand right behind kernels where their place says which kernel is theirs.
-_SHOWN = 0.75
 
 
 class Neighbours:
@@ -108,45 +105,6 @@ def _holds(side: Features, groups: Iterable[Members]) -> list[tuple[tuple[int, b
         else ()
         for members in groups
     ]
-
-
-def units(side: Features) -> Iterator[Members]:
-    """Each kernel with the batch normalisation created right after it.
-
-    Only these: before a kernel stands, in some codebases, the layer normalisation that belongs to the next.
-    """
-    unit: list[int] = []
-    for i in [*side.sequence, -1]:
-        if i < 0 or not side.vectors[i]:
-            if unit:
-                yield from _unit(side, unit)
-            unit = [i]
-        elif unit:
-            unit.append(i)
-
-
-def kernels_before(target: Features, source: Features) -> tuple[dict[int, int], dict[int, int]]:
-    """Each variable of a normalisation -> the kernel right before it, if both sides show their layers.
-
-    A PyTorch module may have all its convolutions first, and then all its normalisations.
-    """
-    found = []
-    for side in (target, source):
-        kernels = {i: kernel for kernel, *norm in units(side) for i in norm}
-        means = [i for i, role in enumerate(side.roles) if role == "mean"]
-        if not kernels or sum(i in kernels for i in means) < _SHOWN * len(means):
-            return {}, {}
-        found.append(kernels)
-    return found[0], found[1]
-
-
-def _unit(side: Features, unit: list[int]) -> Iterator[Members]:
-    shape = side.tensors[unit[0]].shape or ()
-    outputs = {*shape[-2:], *shape[:1]} - {1}
-    vectors = [i for i in unit[1:] if side.sizes[i] in outputs]
-    of_one_size = len({side.sizes[i] for i in vectors}) == 1
-    if of_one_size and len(vectors) <= _UNIT and any(side.roles[i] == "mean" for i in vectors):
-        yield (unit[0], *vectors)
 
 
 def _index(groups: list[Members], count: int) -> list[list[int]]:

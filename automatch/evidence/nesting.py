@@ -54,15 +54,16 @@ class Nesting:
         order: weights of orders, `[target, source]`. torn: pairs that lead out of scopes that go together.
         """
         before = order.copy()
-        alone = [cells for cells, choice in self._cells if not choice]
+        for (targets, sources), choice in self._cells:
+            if not choice:
+                order[targets, :] = order[:, sources] = 0
+            elif self._target.creation:
+                order[targets, :] = 0
+            else:
+                order[:, sources] = 0
         for cells, choice in self._cells:
-            if choice:
-                order[cells] = order[cells].max()
-        for targets, sources in alone:
-            order[targets, :] = 0
-            order[:, sources] = 0
-        for cells in alone:
-            order[cells] = np.where(torn[cells], 0, np.maximum(_WEIGHT, before[cells]))
+            weight = before[cells].max() if choice else np.maximum(_WEIGHT, before[cells])
+            order[cells] = np.where(torn[cells], 0, weight)
 
     @cached_property
     def _cells(self) -> list[tuple[_Cells, bool]]:
@@ -77,9 +78,9 @@ class Nesting:
             known = _readings(sides, given, listed) or _readings(sides, *map(_kernels, (given, listed)))
         else:
             # The other side may go by the one or by the other.
-            either = [_alone(_readings(sides, *map(_kernels, (given, one)))) for one in (listed, numbered)]
-            both = [reading for reading in either[0] if reading in either[1]]
-            known = both if all(either) else either[0] + either[1]
+            one, other = (_readings(sides, *map(_kernels, (given, some))) for some in (listed, numbered))
+            both = [reading for reading in _alone(one) if reading in other]
+            known = both if one and other else one or other
         pairs = [(members(given)[0], created.members) for given, created in known]
         return [
             (np.ix_(*(pair[::-1] if self._target.creation else pair)), len(given) > 1)
@@ -126,7 +127,9 @@ def _readings(sides: _Sides, given: Sequence[Item], created: Sequence[Item]) -> 
         labels = _finer(labels, [[look(side, item) for item in items] for side, items in held])
     if not here or Counter(labels[0]) != Counter(labels[1]):
         return []
-    places = places_in(_tree(sides[0], here), *labels)
+    # Of `fuse_0_to_1` either number may be the one of the outer loop.
+    ways = (places_in(_tree(sides[0], here, last_first), *labels) for last_first in (False, True))
+    places = next(filter(None, ways), {})
     return [
         _Reading([here[item] for item in sorted(several)], there[place])
         for place, several in sorted(places.items())
@@ -179,11 +182,12 @@ def _number(_: Features, item: Item) -> Hashable:
     return len(item.members)
 
 
-def _tree(side: Features, held: Sequence[Item]) -> Scope:
-    """The scopes around items, and an item's own name where a scope holds several."""
+def _tree(side: Features, held: Sequence[Item], last_first: bool = False) -> Scope:
+    """The scopes around items, and an item's own name where a scope holds several; see `way_to`."""
     firsts = [item.members[0] for item in held]
     several = Counter(side.parents[i] for i in firsts)
     alone = [several[side.parents[i]] == 1 for i in firsts]
     names = [side.names[i] for i in firsts]
     ends = [name.leaf if one else name.end for name, one in zip(names, alone, strict=True)]
-    return tree([(way_to(name, end), at) for at, (name, end) in enumerate(zip(names, ends, strict=True))])
+    ways = (way_to(name, end, last_first=last_first) for name, end in zip(names, ends, strict=True))
+    return tree([(way, at) for at, way in enumerate(ways)])

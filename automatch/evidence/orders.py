@@ -16,7 +16,7 @@ from automatch.describe import Features, Path
 from automatch.tensor import Dataflow
 from automatch.vocabulary import usual_place
 
-__all__ = ["number_in_row", "orders", "rows"]
+__all__ = ["layers_in_rows", "number_in_row", "orders", "rows"]
 
 # Share of the variables that a graph must read for the order of reading to be one.
 _READ = 0.8
@@ -64,6 +64,23 @@ def rows(side: Features) -> Iterator[tuple[int, ...]]:
     for row in found.values():
         if len(row) >= _LONG * len(side):
             yield tuple(sorted(row, key=lambda i: side.parents[i][-1]))
+
+
+def layers_in_rows(side: Features) -> list[list[tuple[int, ...]]]:
+    """The variables of each layer of each row (`conv2d`, `conv2d_1`, …), by number."""
+    layers: dict[Path, list[int]] = defaultdict(list)
+    for i, parent in enumerate(side.parents):
+        layers[parent].append(i)
+    found: dict[Path, dict[int, tuple[int, ...]]] = defaultdict(dict)
+    for scope, members in layers.items():
+        number = number_in_row(scope)
+        if number is not None:
+            found[scope[:-1]][number] = tuple(members)
+    for family, row in found.items():
+        if family in layers:
+            # The first one of a name has no number.
+            row[-1] = tuple(layers[family])
+    return [[row[number] for number in sorted(row)] for row in found.values()]
 
 
 _List = tuple[tuple[int, ...], ...]

@@ -29,6 +29,8 @@ _Rule = tuple[_Path, _Words, _Words, int]
 The number is that of the first less that of the other: 0 for `conv_1` before `norm_1`, -1 for `norm_1` before
 `conv_2`.
 """
+_Rules = Mapping[_Rule, "Scope | None"]
+"""Rules, each with the scope that alone shows it, if one does and only once."""
 _State = tuple[int, ...]
 """How many of each row have been read."""
 _Needs = Mapping[tuple[int, int], Sequence[tuple[int, int]]]
@@ -76,16 +78,21 @@ class _TooMany(Exception):
     """There are more ways to read than it pays to look at."""
 
 
-def way_to(name: Name, end: int) -> Way:
+def way_to(name: Name, end: int, *, last_first: bool = False) -> Way:
     """The scopes of a name as far as to an atom.
+
+    last_first: of the two numbers of one component the last one counts first.
 
     >>> from automatch.names import parse
     >>> way_to(parse("res_block2/conv/kernel"), 4)
     ((('res', 'block'), 2), (('conv',), -1))
+    >>> way_to(parse("fuse_0_to_1/kernel"), 4, last_first=True)
+    ((('fuse', 'to'), 1), ((), 0))
     """
     found: list[tuple[_Words, int]] = []
     for place in range(len(name.components)):
         words: list[str] = []
+        first = len(found)
         atoms = name.atoms_of(place)
         for atom in atoms[: max(end, 0)]:
             if isinstance(atom, int):
@@ -95,6 +102,9 @@ def way_to(name: Name, end: int) -> Way:
                 words.append(atom)
         if words:
             found.append((tuple(words), -1))
+        elif last_first and len(found) == first + 2:
+            (outer, one), (inner, other) = found[first:]
+            found[first:] = [((*outer, *inner), other), ((), one)]
         end -= len(atoms)
     return tuple(found)
 
@@ -166,7 +176,7 @@ def places_in(whole: Scope, given: Sequence[Hashable], labels: Sequence[Hashable
 def _read(
     whole: Scope, given: Sequence[Hashable], labels: Sequence[Hashable], *, turned: bool
 ) -> dict[int, set[int]]:
-    rules: set[_Rule] = set()
+    rules: _Rules = {}
     found: dict[int, set[int]] = {}
     for _ in range(_PARSES):
         parser = _Parser(given, labels, rules, turned)
@@ -181,18 +191,18 @@ def _read(
             if scope.item >= 0:
                 found[place].add(scope.item)
         learned = _rules(parts)
-        if learned <= rules:
+        if learned.items() <= rules.items():
             break
         rules = learned
     return found
 
 
-def _rules(parts: Collection[_Part]) -> set[_Rule]:
+def _rules(parts: Collection[_Part]) -> _Rules:
     """What comes first in each scope beyond doubt, as far as no other scope of its path objects."""
     places: dict[Scope, list[int]] = defaultdict(list)
     for scope, place in parts:
         places[scope].append(place)
-    votes: dict[_Rule, set[bool]] = defaultdict(set)
+    votes: dict[_Rule, list[tuple[bool, Scope]]] = defaultdict(list)
     for scope in places:
         for row, other in combinations(scope.rows, 2):
             for one, two, apart in _beside(row, other):
@@ -200,9 +210,13 @@ def _rules(parts: Collection[_Part]) -> set[_Rule]:
                     first = max(places[one]) < min(places[two])
                     last = max(places[two]) < min(places[one])
                     if first or last:
-                        votes[scope.path, row.words, other.words, apart].add(first)
-                        votes[scope.path, other.words, row.words, -apart].add(last)
-    return {rule for rule, vote in votes.items() if vote == {True}}
+                        votes[scope.path, row.words, other.words, apart].append((first, scope))
+                        votes[scope.path, other.words, row.words, -apart].append((last, scope))
+    return {
+        rule: shown[0][1] if len(shown) == 1 else None
+        for rule, shown in votes.items()
+        if all(vote for vote, _ in shown)
+    }
 
 
 def _beside(row: _Row, other: _Row) -> Iterator[tuple[Scope, Scope, int]]:
@@ -214,10 +228,10 @@ def _beside(row: _Row, other: _Row) -> Iterator[tuple[Scope, Scope, int]]:
                 yield scope, scopes[number - apart], apart
 
 
-def _usual(scope: Scope) -> set[_Rule]:
+def _usual(scope: Scope) -> _Rules:
     """The order in which codebases usually create what the words of a scope stand for."""
     single = [row.words for row in scope.rows if row.words and -1 in row.numbers]
-    found = set()
+    found: dict[_Rule, Scope | None] = {}
     for words, others in permutations(single, 2):
         _, own, other = parted(words, others)
         named = tuple(map(str, own)), tuple(map(str, other))
@@ -227,17 +241,17 @@ def _usual(scope: Scope) -> set[_Rule]:
             and usual_place(named[0])[0] < usual_place(named[1])[0]
             and runs_in_usual_order(named)
         ):
-            found.add((scope.path, words, others, 0))
+            found[scope.path, words, others, 0] = None
     return found
 
 
-def _needs(scope: Scope, rules: Collection[_Rule]) -> _Needs:
-    """What the rules say of a scope's rows."""
+def _needs(scope: Scope, rules: _Rules) -> _Needs:
+    """What the rules say of a scope's rows; but for what one place in it shows, which is known there only."""
     found: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
     for (r, row), (o, other) in permutations(enumerate(scope.rows), 2):
         places = {number: at for at, number in enumerate(other.numbers)}
         for apart in (-1, 0, 1):
-            if (scope.path, other.words, row.words, apart) in rules:
+            if rules.get((scope.path, other.words, row.words, apart), scope) is not scope:
                 for at, number in enumerate(row.numbers):
                     if number + apart in places:
                         found[r, at].append((o, places[number + apart]))
@@ -269,7 +283,7 @@ class _Parser:
     """Reads labels as what scopes hold; see `places_in`."""
 
     def __init__(
-        self, given: Sequence[Hashable], labels: Sequence[Hashable], rules: Collection[_Rule], turned: bool
+        self, given: Sequence[Hashable], labels: Sequence[Hashable], rules: _Rules, turned: bool
     ) -> None:
         self._given, self._labels, self._rules, self._turned = given, labels, rules, turned
         self._known: dict[_Part, list[_Part]] = {}
@@ -306,7 +320,7 @@ class _Parser:
     def _all_needs(self, scope: Scope) -> list[_Needs]:
         """What is to come before what by usage and rules, then by rules; then nothing. Each once."""
         if scope not in self._needs:
-            by_rules = (_needs(scope, rules) for rules in ({*self._rules, *_usual(scope)}, self._rules))
+            by_rules = (_needs(scope, rules) for rules in ({**self._rules, **_usual(scope)}, self._rules))
             every: list[_Needs] = [*by_rules, {}]
             self._needs[scope] = [needs for at, needs in enumerate(every) if needs not in every[:at]]
         return self._needs[scope]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from automatch.describe import Features
+from automatch.describe import NORM_ROLES, Features
 from automatch.names import Atom, template
 from automatch.vocabulary import in_usual_order, usual_place
 
@@ -27,8 +27,6 @@ Matrix = npt.NDArray[np.float32]
 _OTHER = -1.0
 # Siblings are of a block where there are more blocks than siblings, and a few.
 _BLOCKS, _MOST = 3, 62
-# What words say of an order holds for normalisations; of kernels, codebases number some otherwise.
-_NORMS = frozenset({"scale", "offset", "mean", "variance"})
 
 
 def siblings(target: Features, source: Features) -> Matrix:
@@ -84,7 +82,9 @@ def _families(side: Features) -> Iterable[_Family]:
     for i, name in enumerate(side.names):
         counted = [place for place, atom in enumerate(name.atoms) if isinstance(atom, int)]
         for place, atom in enumerate(name.atoms):
-            in_block = counted and place > counted[-1] and side.roles[i] in _NORMS
+            # What words say of an order holds for normalisations; of kernels, codebases number some
+            # otherwise.
+            in_block = counted and place > counted[-1] and side.roles[i] in NORM_ROLES
             if isinstance(atom, int) or in_block:
                 rest = (*name.atoms[:place], type(atom).__name__, *name.atoms[place + 1 :])
                 numbers = tuple(number for number in rest if isinstance(number, int))
