@@ -20,8 +20,8 @@ import numpy as np
 from automatch.answers import confirmed
 from automatch.assign import Assigned
 from automatch.crossed import crossed, either_way, parted_rows
-from automatch.describe import Features
-from automatch.evidence.neighbours import units
+from automatch.describe import NORM_ROLES, Features
+from automatch.evidence.units import units
 from automatch.matching import Standing
 from automatch.score import Scores
 from automatch.solve import OPEN, Solution, by_part_of_an_order
@@ -42,6 +42,8 @@ _ROW = 0.5
 # The weight of an order of which all but a thirtieth can be aligned.
 _THROUGHOUT = 1.3
 _BY_ORDER = "only the order of the variables speaks for it, and the orders fit in part"
+_UNSURE = 2.0
+_ASKED = "the kernels of its scope may go elsewhere, and this with them"
 # The weight of roles that codebases mix up, as a bias with the offset of a normalisation.
 _MIXED_UP, _CONTRADICTED = -1.5, -4.0
 # A vector this far ahead goes with another kernel, because codebases cut their layers differently.
@@ -49,7 +51,6 @@ _APART = 4.0
 # Nothing but its name says what a single number is, least of all a step or a count, which has no axis.
 _NAMELESS, _NAMELESS_COUNT = 0.2, 0.4
 # Normalisations, and what stands before something settled in the order of creation, are no heads.
-_NORMS = frozenset({"scale", "offset", "mean", "variance"})
 _PLACED, _CLEAR = 1.0, 3.0
 # What the only possible pair of two models that use each other up has ahead of others, in natural-log odds.
 _ALL_THERE_IS = 2.0
@@ -119,7 +120,7 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
         else:
             doubt = transforms[pair.target].doubt
         found.append(Standing(features, doubt))
-    return list(_beside_doubt(solution, _with_kernels(solution, found)))
+    return list(_beside_doubt(solution, _with_scope(solution, _with_kernels(solution, found))))
 
 
 def _of_another_role(scores: Scores, pair: Assigned) -> bool:
@@ -153,6 +154,41 @@ def _with_kernels(solution: Solution, found: Sequence[Standing]) -> list[Standin
         else standing
         for (t, s), standing in zip(at, found, strict=True)
     ]
+
+
+def _with_scope(solution: Solution, found: Sequence[Standing]) -> list[Standing]:
+    """The standings, where a vector is no surer of what it may be than all kernels of its scope."""
+    target = solution.scores.target
+    disputed = {
+        pair.target: _choices(solution, pair, OPEN)
+        for pair, standing in zip(solution.pairs, found, strict=True)
+        if not target.vectors[pair.target] and (standing.doubt or standing.features["margin"] < _UNSURE)
+    }
+    around = _kernels_around(target)
+    return [
+        Standing(standing.features, _ASKED)
+        if not standing.doubt
+        and _asked(solution, pair, [disputed.get(i, set()) for i in around.get(pair.target, ())])
+        else standing
+        for pair, standing in zip(solution.pairs, found, strict=True)
+    ]
+
+
+_Choice = frozenset[frozenset[str]]
+"""The words that the name of a source has alone, and those of another's name."""
+
+
+def _asked(solution: Solution, pair: Assigned, kernels: Sequence[Collection[_Choice]]) -> bool:
+    """Whether what the kernels may be one as well as the other is open for a vector of their scope."""
+    choices = _choices(solution, pair, _APART) if kernels and all(kernels) else set()
+    return any(choices.intersection(several) for several in kernels)
+
+
+def _choices(solution: Solution, pair: Assigned, near: float) -> set[_Choice]:
+    row, names = solution.total[pair.target], solution.scores.source.names
+    own = frozenset(names[pair.source].words)
+    others = {frozenset(names[s].words) for s in np.flatnonzero(row > pair.score - near)} - {own}
+    return {frozenset((own - words, words - own)) for words in others}
 
 
 def _norms(side: Features, kernels: Collection[int]) -> set[int]:
@@ -190,12 +226,16 @@ def _torn(solution: Solution) -> set[int]:
 
 def _kernels(side: Features) -> dict[int, int]:
     """Vector -> the one kernel of the smallest scope around it that has any."""
-    found = {}
-    for i in range(len(side)):
-        around = next((side.kernels[scope] for scope in reversed(side.around[i]) if side.kernels[scope]), ())
-        if side.vectors[i] and len(around) == 1:
-            found[i] = around[0]
-    return found
+    return {i: kernels[0] for i, kernels in _kernels_around(side).items() if len(kernels) == 1}
+
+
+def _kernels_around(side: Features) -> dict[int, tuple[int, ...]]:
+    """Vector -> the kernels of the smallest scope around it that has any."""
+    return {
+        i: next((side.kernels[scope] for scope in reversed(side.around[i]) if side.kernels[scope]), ())
+        for i in range(len(side))
+        if side.vectors[i]
+    }
 
 
 def _only(solution: Solution) -> set[int]:
@@ -238,7 +278,7 @@ def _strangers(solution: Solution, agree: Sequence[float], alone: Sequence[float
     last = max(known, default=-1)
     for pair in list(found.values()):
         at = pair.target, pair.source
-        norm = {scores.target.roles[pair.target], scores.source.roles[pair.source]} <= _NORMS
+        norm = {scores.target.roles[pair.target], scores.source.roles[pair.source]} <= set(NORM_ROLES)
         inside = pair.target < last and scores.parts["order"][at] >= _PLACED
         if scores.parts["axis"][at] >= _ROW or (pair.margin > _CLEAR and (norm or inside)):
             del found[pair.target]

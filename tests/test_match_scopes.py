@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from match_models import answer, side
+from match_models import answer, keras, side, slim, transformer, twice
 
 
 def test_which_way_layers_are_nested_is_a_question_where_there_are_as_many_both_ways() -> None:
@@ -192,3 +192,40 @@ def test_own_parameters_say_nothing_of_the_layout_of_layers() -> None:
     found = answer(side("\n".join(given), framework="torch", order="creation"), target)
     assert found.accepted == {name: given for name, given, _ in rows}
     assert found.transforms["vision/layers_0/attn/proj/kernel"] == "transpose:1,0"
+
+
+def test_a_tower_is_the_one_of_its_name_wherever_it_stands() -> None:
+    """`question` was created first on one side, `context` on the other; both hold the same."""
+    model = transformer(layers=2)
+    given = twice(model, slim, "question_model", "ctx_model", order="creation")
+    wanted = twice(model, keras, "ctx_encoder", "question_encoder", order="creation")
+    found = answer(given, wanted).accepted
+    assert {name.partition("_")[0]: given.partition("_")[0] for name, given in found.items()} == {
+        "ctx": "ctx",
+        "question": "question",
+    }
+    assert len(found) > 0.9 * len(wanted.tensors)
+
+
+def test_a_vector_is_no_surer_than_the_kernels_of_its_scope() -> None:
+    """Which feed-forward is the first one no name says; then none says it of the normalisations."""
+    source, target = [], []
+    for block in range(6):
+        for word in ("", "_extra"):
+            source += [
+                f"encoder/{block}/forward{word}/w_1/kernel 16 64",
+                f"encoder/{block}/forward{word}/w_2/kernel 64 16",
+            ]
+        source += [
+            f"encoder/{block}/norm_forward{word}/{leaf} 16"
+            for word in ("", "_extra")
+            for leaf in ("gamma", "beta")
+        ]
+        for module in (1, 2):
+            scope = f"net/block_{block}/forward_{module}"
+            target += [f"{scope}/ln/gamma 16", f"{scope}/ln/beta 16"]
+            target += [f"{scope}/dense_1/kernel 16 64", f"{scope}/dense_2/kernel 64 16"]
+    found = answer(side("\n".join(source), order="creation"), side("\n".join(target), order="creation"))
+    kernels = {name.rpartition("/dense")[0] for name in found.accepted if "dense" in name}
+    norms = {name.rpartition("/ln")[0] for name in found.accepted if "/ln/" in name}
+    assert norms <= kernels

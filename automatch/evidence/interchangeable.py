@@ -7,17 +7,22 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
-from itertools import takewhile
+from itertools import product, takewhile
+
+import numpy as np
+import numpy.typing as npt
 
 from automatch.describe import Features, Path
 from automatch.evidence.items import Item
 from automatch.names import Name, parse
-from automatch.vocabulary import in_usual_order, runs_in_usual_order, usual_place
+from automatch.vocabulary import in_usual_order, meaning, runs_in_usual_order, usual_place
 
-__all__ = ["Towers", "interchangeable", "towers"]
+__all__ = ["Towers", "interchangeable", "misnamed", "towers"]
 
-Towers = dict[tuple[str, ...], tuple[tuple[str, ...], ...]]
-"""The components of a scope -> those of all that it could be mistaken for, itself included."""
+_Scope = tuple[str, ...]
+"""The components of its name."""
+Towers = dict[_Scope, tuple[_Scope, ...]]
+"""A scope -> all that it could be mistaken for, itself included."""
 
 _NOWHERE = (1e9,)
 # A tower has so many variables, and two of them share at least this part of what they hold.
@@ -80,11 +85,52 @@ def towers(side: Features) -> Towers:
 
     Not those that codebases have an order for, as encoder and decoder.
     """
-    held: dict[tuple[str, ...], Counter[int]] = defaultdict(Counter)
+    found = {}
+    for scope, alike in _look_alikes(side).items():
+        words = {parse(other[-1]).words for other in alike}
+        if len(words) > 1 and not in_usual_order([word for (word, *_) in words if word]):
+            found[scope] = alike
+    return found
+
+
+def misnamed(target: Features, source: Features) -> npt.NDArray[np.bool_]:
+    """The pairs that lead from a tower to another than the one that its name says, `[target, source]`.
+
+    `question_encoder` is `question_model`, and not `ctx_model`, whichever of them was created first.
+    """
+    found = np.zeros((len(target), len(source)), np.bool_)
+    here, there = ([*map(_own_words, set(_look_alikes(side).values()))] for side in (target, source))
+    for ours, theirs in product(here, there):
+        said = [(a, b) for a, words in ours.items() for b, others in theirs.items() if words & others]
+        for a, b in said:
+            if sum(a == one for one, _ in said) == 1 == sum(b == other for _, other in said):
+                rows, columns = _below(target, a), _below(source, b)
+                found[np.ix_(rows, _below(source, *theirs))] = True
+                found[np.ix_(_below(target, *ours), columns)] = True
+                found[np.ix_(rows, columns)] = False
+    return found
+
+
+def _own_words(scopes: Sequence[_Scope]) -> dict[_Scope, frozenset[str]]:
+    """What the last component of each scope says and those of the others do not."""
+    words = [frozenset(meaning(parse(scope[-1]).words)) for scope in scopes]
+    return {scope: words[at].difference(*words[:at], *words[at + 1 :]) for at, scope in enumerate(scopes)}
+
+
+def _below(side: Features, *scopes: _Scope) -> list[int]:
+    """The variables in any of the scopes."""
+    return [
+        i for i, name in enumerate(side.names) if any(name.components[: len(one)] == one for one in scopes)
+    ]
+
+
+def _look_alikes(side: Features) -> dict[_Scope, tuple[_Scope, ...]]:
+    """The scopes side by side that hold nearly the same, each with all of them."""
+    held: dict[_Scope, Counter[int]] = defaultdict(Counter)
     for name, size in zip(side.names, side.sizes, strict=True):
         for end in range(1, len(name.components)):
             held[name.components[:end]][size] += 1
-    beside: dict[tuple[str, ...], list[tuple[str, ...]]] = defaultdict(list)
+    beside: dict[_Scope, list[_Scope]] = defaultdict(list)
     for scope, sizes in held.items():
         if sizes.total() >= _TOWER:
             beside[scope[:-1]].append(scope)
@@ -92,8 +138,7 @@ def towers(side: Features) -> Towers:
     for scopes in beside.values():
         for scope in scopes:
             alike = tuple(other for other in scopes if _alike(held[scope], held[other]))
-            words = {parse(other[-1]).words for other in alike}
-            if len(words) > 1 and not in_usual_order([word for (word, *_) in words if word]):
+            if len(alike) > 1:
                 found[scope] = alike
     return found
 

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from automatch.describe import Features
-from automatch.evidence.interchangeable import Towers, interchangeable, towers
+from automatch.evidence.interchangeable import Towers, interchangeable, misnamed, towers
 from automatch.evidence.items import Channel, Item, items, members
 from automatch.evidence.orders import orders, rows
 from automatch.evidence.rows import in_rows
@@ -103,6 +103,10 @@ class Order:
         """Of the target and of the source; looked for once, and where an order is not that of creation."""
         return towers(self._target), towers(self._source)
 
+    @cached_property
+    def _misnamed(self) -> npt.NDArray[np.bool_]:
+        return misnamed(self._target, self._source)
+
     def weights(self, agreement: Matrix, settled: Pairs, torn: npt.NDArray[np.bool_]) -> Matrix:
         """Weights from 0 to 1.5, and to 1.8 where nothing is left over.
 
@@ -125,6 +129,7 @@ class Order:
                     alike[h.row].append(_weigh(h, agreement, torn))
             for found in alike.values():
                 weights = np.maximum(weights, np.minimum.reduce(found))
+        weights[self._misnamed] = 0
         return weights
 
     def _hypotheses(self, settled: Pairs) -> Iterator[_Hypothesis]:
@@ -134,7 +139,7 @@ class Order:
             yield from self._compared[pair]
 
     def _orders(self, settled: Pairs) -> Iterator[_Orders]:
-        for order_t, created_t in self._target_orders(settled):
+        for order_t, created_t in (*self._unsettled[0], *self._target_orders(settled)):
             rank = np.empty(len(self._target))
             rank[order_t] = np.arange(len(order_t))
             place = {s: rank[t] for t, s in settled}
@@ -142,20 +147,30 @@ class Order:
                 yield _Orders(tuple(order_t), created_t, tuple(order_s), created_s)
         yield from self._orders_of_rows(settled)
 
+    @cached_property
+    def _unsettled(self) -> tuple[list[tuple[list[int], bool]], list[tuple[list[int], bool]]]:
+        """The orders of the target and of the source as long as nothing is settled."""
+        return list(orders(self._target, {})), list(orders(self._source, {}))
+
+    @cached_property
+    def _rows(self) -> tuple[list[_Places], list[_Places]]:
+        """The long rows of the target and of the source."""
+        return list(rows(self._target)), list(rows(self._source))
+
     def _orders_of_rows(self, settled: Pairs) -> Iterator[_Orders]:
         """A long row of one side (`conv2d`, `conv2d_1`, …) beside what is not settled outside of it.
 
         The row was created in the order of its numbers; where `block8_1_conv` stands in it, no name says.
         """
-        for row in rows(self._source):
+        for row in self._rows[1]:
             members = set(row)
             outside = {t for t, s in settled if s not in members}
-            for order, created in orders(self._target, {}):
+            for order, created in self._unsettled[0]:
                 yield _Orders(tuple(t for t in order if t not in outside), created, row, False, row)
-        for row in rows(self._target):
+        for row in self._rows[0]:
             members = set(row)
             outside = {s for t, s in settled if t not in members}
-            for order, created in orders(self._source, {}):
+            for order, created in self._unsettled[1]:
                 yield _Orders(row, False, tuple(s for s in order if s not in outside), created, row)
 
     def _compare(self, pair: _Orders) -> Iterator[_Hypothesis]:
@@ -165,9 +180,8 @@ class Order:
             yield from self._hypothesis(channel, items_t, items_s, pair)
 
     def _target_orders(self, settled: Pairs) -> Iterator[tuple[list[int], bool]]:
-        yield from orders(self._target, {})
         if settled and not self._target.creation:
-            first, _ = next(orders(self._source, {}))
+            first, _ = self._unsettled[1][0]
             rank = {s: place for place, s in enumerate(first)}
             yield from orders(self._target, {t: rank[s] for t, s in settled})
 
