@@ -20,8 +20,9 @@ from automatch.tensor import Listing
 
 __all__ = ["Reduction", "reduce"]
 
-# Up to this size a side is matched as it is: a second of work.
-_WHOLE = 1500
+# Up to this size a side is matched as it is: a second or two of work; and up to that one where the sides have
+# no axes of one length, so that what is left out would have nothing to follow: ten at the most.
+_WHOLE, _WHOLE_AT_MOST = 1500, 2500
 
 # Three show a step, and whether the first is special; two show the end. Where that leaves little, more are
 # kept: how much the place in a row says depends on how many there are.
@@ -71,9 +72,12 @@ def reduce(
 
     decided: target -> source, pairs by a person.
     """
-    if max(len(variables_s), len(variables_t)) <= _WHOLE:
+    larger = max(len(variables_s), len(variables_t))
+    if larger <= _WHOLE:
         return Reduction(variables_t, variables_s)
     orbits_t, orbits_s = find_orbits(target, variables_t), find_orbits(source, variables_s)
+    if larger <= _WHOLE_AT_MOST and not _shared_lengths(orbits_t, orbits_s):
+        return Reduction(variables_t, variables_s)
     kept = _kept_ranks(orbits_t, orbits_s, decided)
     kept_t, kept_s = _kept(orbits_t, kept), _kept(orbits_s, kept)
     rest = join(source, target, kept_s, kept_t, decided.keys(), set(decided.values()))
@@ -94,20 +98,26 @@ _Kept = Mapping[Axis, Collection[int]]
 
 def _kept_ranks(target: Orbits, source: Orbits, decided: Mapping[int, int]) -> _Kept:
     """The ranks to keep of each axis: as many as leave no more than enough, but not less than show a step."""
-    axes = [{axis for some in side.axes for axis in some} for side in (target, source)]
-    shared = sorted({len(axis) for axis in axes[0]} & {len(axis) for axis in axes[1]})
+    axes = {axis for side in (target, source) for some in side.axes for axis in some}
+    shared = sorted(_shared_lengths(target, source))
     pinned = _pinned(target, source, decided)
     kept: _Kept = {}
     for first in _FIRST:
         ends = {
             axis: _ends(len(axis), first + (shared.index(len(axis)) % _LENGTHS if len(axis) in shared else 0))
             | pinned[len(axis)]
-            for axis in axes[0] | axes[1]
+            for axis in axes
         }
         kept = _joint(ends, shared)
         if max(_count(target, kept), _count(source, kept)) <= _ENOUGH:
             break
     return kept
+
+
+def _shared_lengths(target: Orbits, source: Orbits) -> set[int]:
+    """The lengths that axes of both sides have."""
+    lengths = [{len(axis) for some in side.axes for axis in some} for side in (target, source)]
+    return lengths[0] & lengths[1]
 
 
 def _count(side: Orbits, kept: _Kept) -> int:
