@@ -124,9 +124,9 @@ class Scores:
 
     def _update(self, settled: Pairs, grounded: Pairs) -> None:
         self.parts["words"] = _WORDS * self.agreement
-        self.parts["neighbours"], self.torn = self._neighbours.weights(grounded)
+        self.parts["neighbours"], self.torn, same = self._neighbours.weights(grounded)
         self.parts["order"] = self._order.weights(self.agreement, settled, self.torn)
-        self._nesting.correct(self.parts["order"], self.torn)
+        self._nesting.correct(self.parts["order"], self.torn, same)
         _with_kernels(self.parts["order"], *self._kernels_before)
         numbers = self._indices.weights(settled) + self._steps.weights(settled)
         self.parts["indices"] = numbers + self._siblings

@@ -38,10 +38,13 @@ class Neighbours:
         self._holds_t, self._holds_s = _holds(target, self._groups_t), _holds(source, self._groups_s)
         self._of_t, self._of_s = _index(self._groups_t, len(target)), _index(self._groups_s, len(source))
 
-    def weights(self, settled: Iterable[tuple[int, int]]) -> tuple[Matrix, npt.NDArray[np.bool_]]:
+    def weights(
+        self, settled: Iterable[tuple[int, int]]
+    ) -> tuple[Matrix, npt.NDArray[np.bool_], list[tuple[Members, Members]]]:
         """Weights from the groups that settled (target, source) pairs show to correspond, and what is torn.
 
-        A pair is torn if one end lies in a scope and the other outside of what is the same scope.
+        A pair is torn if one end lies in a scope and the other outside of what is the same scope. What comes
+        last are the variables of scopes that are the same, of target and source.
         """
         shares, seen = self._shares(settled)
         weights = np.zeros(self._shape, np.float32)
@@ -53,6 +56,7 @@ class Neighbours:
                 block = np.ix_(rows, columns)
                 weights[block] = np.maximum(weights[block], weight)
         torn = np.zeros(self._shape, np.bool_)
+        same = []
         for (a, b), share in shares.items():
             if share >= _MOSTLY and seen[a, b] >= _SEEN and self._holds_t[a] == self._holds_s[b] != ():
                 inside = np.ix_(self._groups_t[a], self._groups_s[b])
@@ -60,7 +64,8 @@ class Neighbours:
                 torn[list(self._groups_t[a]), :] = True
                 torn[:, list(self._groups_s[b])] = True
                 torn[inside] = before
-        return weights + _TORN * torn, torn
+                same.append((self._groups_t[a], self._groups_s[b]))
+        return weights + _TORN * torn, torn, same
 
     def _shares(
         self, settled: Iterable[tuple[int, int]]

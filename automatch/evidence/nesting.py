@@ -19,7 +19,7 @@ from automatch.describe import Features, Path
 from automatch.evidence.items import Item, items, members
 from automatch.evidence.orders import number_in_row, orders
 from automatch.evidence.scopes import Scope, left_over, places_in, tree, way_to
-from automatch.layout import Kind, axes
+from automatch.layout import Kind, axes, convention
 from automatch.shapes import squeezed
 
 __all__ = ["Nesting"]
@@ -28,6 +28,7 @@ _Sides = tuple[Features, Features]
 """The one that is sorted, and the one that is listed as it was created."""
 
 _Cells = tuple[npt.NDArray[np.intp], ...]
+_Known = tuple[_Cells, bool]
 
 _WEIGHT = 1.5
 
@@ -44,41 +45,84 @@ class Nesting:
 
     def __init__(self, target: Features, source: Features) -> None:
         self._target, self._source = target, source
+        self._read_before: dict[tuple[tuple[int, ...], tuple[int, ...]], list[_Known]] = {}
 
-    def correct(self, order: npt.NDArray[np.float32], torn: npt.NDArray[np.bool_]) -> None:
+    def correct(
+        self,
+        order: npt.NDArray[np.float32],
+        torn: npt.NDArray[np.bool_],
+        same: Sequence[tuple[Sequence[int], Sequence[int]]],
+    ) -> None:
         """Hold what orders say to what the scopes allow.
 
         Pairs that have the same place however the scopes are read get 1.5 at the least, and what contradicts
         them nothing. What may stand at a place one as well as the other gets all the same.
 
         order: weights of orders, `[target, source]`. torn: pairs that lead out of scopes that go together.
+        same: the variables of these scopes, of target and source; looked at if the whole cannot be read.
         """
+        if self._target.creation == self._source.creation:
+            return
         before = order.copy()
-        for (targets, sources), choice in self._cells:
+        known = self._whole or [
+            cells for target, source in same for cells in self._within(tuple(target), tuple(source))
+        ]
+        for (targets, sources), choice in known:
             if not choice:
                 order[targets, :] = order[:, sources] = 0
             elif self._target.creation:
                 order[targets, :] = 0
             else:
                 order[:, sources] = 0
-        for cells, choice in self._cells:
+        for cells, choice in known:
             weight = before[cells].max() if choice else np.maximum(_WEIGHT, before[cells])
             order[cells] = np.where(torn[cells], 0, weight)
 
     @cached_property
-    def _cells(self) -> list[tuple[_Cells, bool]]:
-        """Members of each item and of what it may be on the other side, and whether that is a choice."""
-        if self._target.creation == self._source.creation:
-            return []
-        sides = (self._source, self._target) if self._target.creation else (self._target, self._source)
+    def _sides(self) -> _Sides:
+        return (self._source, self._target) if self._target.creation else (self._target, self._source)
+
+    @cached_property
+    def _items(self) -> tuple[list[Item], list[Item]]:
+        """The items of the side that is sorted, and of that which is listed as it was created."""
         shared = set(self._target.sizes) & set(self._source.sizes)
-        given, listed = (items(side, next(orders(side, {}))[0], shared) for side in sides)
+        given, listed = (items(side, next(orders(side, {}))[0], shared) for side in self._sides)
+        return given, listed
+
+    @cached_property
+    def _whole(self) -> list[_Known]:
+        return self._read(*self._items, usual=True)
+
+    def _within(self, target: tuple[int, ...], source: tuple[int, ...]) -> list[_Known]:
+        """What is known without a choice in two scopes that are the same.
+
+        What a constructor of PyTorch or Flax creates stands in another order than what is called.
+        """
+        if any(convention(side.framework) != "tensorflow" for side in self._sides):
+            return []
+        if (target, source) not in self._read_before:
+            around = (source, target) if self._target.creation else (target, source)
+            held = [
+                [item for item in items if set(item.members) <= set(scope)]
+                for items, scope in zip(self._items, around, strict=True)
+            ]
+            known = self._read(held[0], held[1], usual=False)
+            self._read_before[target, source] = [cells for cells in known if not cells[1]]
+        return self._read_before[target, source]
+
+    def _read(self, given: list[Item], listed: list[Item], *, usual: bool) -> list[_Known]:
+        """Members of each item and of what it may be on the other side, and whether that is a choice."""
+        sides = self._sides
         numbered = _by_number(sides[1], listed)
         if numbered == listed:
-            known = _readings(sides, given, listed) or _readings(sides, *map(_kernels, (given, listed)))
+            known = _readings(sides, given, listed, usual) or _readings(
+                sides, _kernels(given), _kernels(listed), usual
+            )
         else:
             # The other side may go by the one or by the other.
-            one, other = (_readings(sides, *map(_kernels, (given, some))) for some in (listed, numbered))
+            one, other = (
+                _readings(sides, _kernels(given), _kernels(some), usual) for some in (listed, numbered)
+            )
             both = [reading for reading in _alone(one) if reading in other]
             known = both if one and other else one or other
         pairs = [(members(given)[0], created.members) for given, created in known]
@@ -114,8 +158,10 @@ def _by_number(side: Features, created: Sequence[Item]) -> list[Item]:
     return found
 
 
-def _readings(sides: _Sides, given: Sequence[Item], created: Sequence[Item]) -> list[_Reading]:
+def _readings(sides: _Sides, given: Sequence[Item], created: Sequence[Item], usual: bool) -> list[_Reading]:
     """What each item of the created side may be, over all ways in which the other's scopes can be read as it.
+
+    usual: whether the order counts in which codebases usually create what words stand for.
 
     Nothing if the rest of either is no scope of its own, or not all can be read.
     """
@@ -128,7 +174,9 @@ def _readings(sides: _Sides, given: Sequence[Item], created: Sequence[Item]) -> 
     if not here or Counter(labels[0]) != Counter(labels[1]):
         return []
     # Of `fuse_0_to_1` either number may be the one of the outer loop.
-    ways = (places_in(_tree(sides[0], here, last_first), *labels) for last_first in (False, True))
+    ways = (
+        places_in(_tree(sides[0], here, last_first), *labels, usual=usual) for last_first in (False, True)
+    )
     places = next(filter(None, ways), {})
     return [
         _Reading([here[item] for item in sorted(several)], there[place])

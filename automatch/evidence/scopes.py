@@ -164,22 +164,25 @@ def left_over(whole: Scope, given: Sequence[Hashable], spare: Counter[Hashable])
     return found.pop() if len(found) == 1 else frozenset()
 
 
-def places_in(whole: Scope, given: Sequence[Hashable], labels: Sequence[Hashable]) -> dict[int, set[int]]:
+def places_in(
+    whole: Scope, given: Sequence[Hashable], labels: Sequence[Hashable], *, usual: bool = True
+) -> dict[int, set[int]]:
     """Place -> the items that stand there in any way to read the labels as the whole; empty if there is none.
 
-    given: the label of each item.
+    given: the label of each item. usual: whether what words stand for comes in its usual order, if it can.
     """
     # Rows are read from their ends only where nothing else is left.
-    return _read(whole, given, labels, turned=False) or _read(whole, given, labels, turned=True)
+    ways = (_read(whole, given, labels, usual=usual, turned=turned) for turned in (False, True))
+    return next(filter(None, ways), {})
 
 
 def _read(
-    whole: Scope, given: Sequence[Hashable], labels: Sequence[Hashable], *, turned: bool
+    whole: Scope, given: Sequence[Hashable], labels: Sequence[Hashable], *, usual: bool, turned: bool
 ) -> dict[int, set[int]]:
     rules: _Rules = {}
     found: dict[int, set[int]] = {}
     for _ in range(_PARSES):
-        parser = _Parser(given, labels, rules, turned)
+        parser = _Parser(given, labels, rules, usual=usual, turned=turned)
         try:
             if not parser.reads(whole, 0):
                 break
@@ -283,9 +286,16 @@ class _Parser:
     """Reads labels as what scopes hold; see `places_in`."""
 
     def __init__(
-        self, given: Sequence[Hashable], labels: Sequence[Hashable], rules: _Rules, turned: bool
+        self,
+        given: Sequence[Hashable],
+        labels: Sequence[Hashable],
+        rules: _Rules,
+        *,
+        usual: bool,
+        turned: bool,
     ) -> None:
-        self._given, self._labels, self._rules, self._turned = given, labels, rules, turned
+        self._given, self._labels, self._rules = given, labels, rules
+        self._usual, self._turned = usual, turned
         self._known: dict[_Part, list[_Part]] = {}
         self._needs: dict[Scope, list[_Needs]] = {}
         self._steps = 0
@@ -320,7 +330,8 @@ class _Parser:
     def _all_needs(self, scope: Scope) -> list[_Needs]:
         """What is to come before what by usage and rules, then by rules; then nothing. Each once."""
         if scope not in self._needs:
-            by_rules = (_needs(scope, rules) for rules in ({**self._rules, **_usual(scope)}, self._rules))
+            usual = _usual(scope) if self._usual else {}
+            by_rules = (_needs(scope, rules) for rules in ({**self._rules, **usual}, self._rules))
             every: list[_Needs] = [*by_rules, {}]
             self._needs[scope] = [needs for at, needs in enumerate(every) if needs not in every[:at]]
         return self._needs[scope]
