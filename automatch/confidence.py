@@ -168,6 +168,7 @@ def _with_scope(solution: Solution, found: Sequence[Standing]) -> list[Standing]
     return [
         Standing(standing.features, _ASKED)
         if not standing.doubt
+        and standing.features["margin"] >= _NEAR
         and _asked(solution, pair, [disputed.get(i, set()) for i in around.get(pair.target, ())])
         else standing
         for pair, standing in zip(solution.pairs, found, strict=True)
