@@ -150,7 +150,7 @@ def _with_kernels(solution: Solution, found: Sequence[Standing]) -> list[Standin
     norms_s = _norms(scores.source, {s for _, s in doubted})
     return [
         Standing(standing.features, _BY_ORDER)
-        if (t in norms_t or s in norms_s) and not standing.doubt and axis[t, s] < _ROW
+        if (t in norms_t or s in norms_s) and not standing.doubt
         else standing
         for (t, s), standing in zip(at, found, strict=True)
     ]
