@@ -139,7 +139,7 @@ def _margin(margin: float) -> dict[str, float]:
 
 def _with_kernels(solution: Solution, found: Sequence[Standing]) -> list[Standing]:
     """The standings, where a normalisation is no surer of its place in the order than its kernel."""
-    scores, axis = solution.scores, solution.scores.parts["axis"]
+    scores = solution.scores
     at = [(pair.target, pair.source) for pair in solution.pairs]
     doubted = {
         ends

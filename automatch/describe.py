@@ -176,8 +176,11 @@ def _beside(tensors: Sequence[Tensor], names: Sequence[Name], roles: Sequence[st
         parts = {(roles[i], tensors[i].shape) for i in group}
         kernel = any(roles[i] == "kernel" and not is_vector(tensors[i].shape) for i in group)
         for i in (i for i in group if scope and is_vector(tensors[i].shape)):
-            norm = any((role, tensors[i].shape) in parts for role in ("scale", "mean", "variance"))
-            if norm != kernel:
+            played = {role for role, shape in parts if shape == tensors[i].shape}
+            norm = not played.isdisjoint(("scale", "mean", "variance"))
+            # An offset with a scale and a mean is that normalisation's, whatever else the scope holds.
+            shifted = roles[i] == "offset" and played.issuperset(("scale", "mean"))
+            if norm != kernel or shifted:
                 found[i] = "norm" if norm else "kernel"
     return tuple(found)
 

@@ -221,3 +221,25 @@ def test_what_one_pair_of_numbers_shows_holds_for_no_others_beside_it() -> None:
     source, target, right = _kernels(_row(names))
     found = answer(side(source), side(target, order="creation")).accepted
     assert {name: right[name] for name in found} == found
+
+
+def test_scopes_that_are_the_same_are_read_where_the_whole_cannot_be() -> None:
+    """`norm` was created before `norm_1`, as TensorFlow counts; the heads of the models differ."""
+    layers = []
+    for leaf in ("beta", "gamma"):
+        layers += [
+            (f"net/shared/norm/{leaf}", f"layer/first_ln/{leaf}", "16"),
+            (f"net/shared/norm_1/{leaf}", f"layer/second_ln/{leaf}", "16"),
+        ]
+    kernels = [
+        ("net/shared/mix/kernel", "layer/mix/kernel", "16 24"),
+        ("net/shared/merge/kernel", "layer/merge/kernel", "24 16"),
+        ("net/shared/wide/kernel", "layer/wide/kernel", "16 64"),
+        ("net/shared/narrow/kernel", "layer/narrow/kernel", "64 16"),
+    ]
+    source, _, right = _listed([*layers, *kernels])
+    created = [*kernels[:2], *layers[::2], *kernels[2:], *layers[1::2]]
+    target = "\n".join(f"{name} {shape}" for _, name, shape in created)
+    heads = "net/head_a/kernel 16 7\nnet/head_b/kernel 16 9", "other/kernel 16 11\nother/bias 11"
+    found = answer(side(f"{source}\n{heads[0]}"), side(f"{target}\n{heads[1]}", order="creation")).accepted
+    assert found == right

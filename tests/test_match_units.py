@@ -171,3 +171,43 @@ def test_a_large_model_whose_numbers_have_no_counterpart_is_matched_whole():
     given = Listing(tuple(source), framework="tf1", order="sorted")
     wanted = Listing(tuple(target), framework="keras", order="creation")
     assert answer(given, wanted).accepted == truth
+
+
+def test_an_offset_beside_a_scale_and_a_mean_is_no_bias():
+    """One side keeps kernel and normalisation in one scope, and the other has a bias as well."""
+    leaves = {"gamma": "scale", "beta": "beta", "moving_mean": "pop_mean", "moving_variance": "pop_var"}
+    source, target, truth = [], [], {}
+    for i, (into, out) in enumerate(pairwise((3, 16, 24, 40))):
+        source += [
+            f"net/conv{i}/weight 3 3 {into} {out}",
+            *(f"net/conv{i}/{leaf} {out}" for leaf in leaves.values()),
+        ]
+        target += [f"conv2d_{i}/kernel 3 3 {into} {out}", f"conv2d_{i}/bias {out}"]
+        target += [f"batch_normalization_{i}/{leaf} {out}" for leaf in leaves]
+        truth[f"conv2d_{i}/kernel"] = f"net/conv{i}/weight"
+        truth |= {f"batch_normalization_{i}/{leaf}": f"net/conv{i}/{other}" for leaf, other in leaves.items()}
+    found = answer(side("\n".join(sorted(source))), side("\n".join(target), order="creation")).accepted
+    assert {name: truth.get(name) for name in found} == found
+
+
+def test_rows_of_normalisations_are_no_surer_than_their_kernels():
+    """Both sides number theirs as they created them, `up` before `low` here and behind it there."""
+    source, target, truth = [], [], {}
+    for turn, (first, last) in enumerate((("low", "up"), ("up", "low"))):
+        number = 0
+        for stage in range(4):
+            for branch in (first, last):
+                for step in range(3):
+                    scope = f"model/stage_{stage}/{branch}/step_{step}"
+                    if turn:
+                        source.append(f"{scope}/weights 3 3 32 32")
+                        source += [f"BatchNorm_{number}/{leaf} 32" for leaf in _BN]
+                        truth[scope] = f"BatchNorm_{number}"
+                    else:
+                        target.append(f"conv2d_{number}/kernel 3 3 32 32")
+                        target += [f"batch_normalization_{number}/{leaf} 32" for leaf in _BN]
+                        truth[f"batch_normalization_{number}"] = scope
+                    number += 1
+    found = answer(side("\n".join(sorted(source))), side("\n".join(target), order="creation")).accepted
+    norms = {t.partition("/")[0]: s.partition("/")[0] for t, s in found.items() if t.startswith("batch")}
+    assert {name: truth[truth[name]] for name in norms} == norms
