@@ -42,6 +42,7 @@ _ROW = 0.5
 # The weight of an order of which all but a thirtieth can be aligned.
 _THROUGHOUT = 1.3
 _BY_ORDER = "only the order of the variables speaks for it, and the orders fit in part"
+# Up to this margin a kernel may go elsewhere as far as what else its scope holds is concerned.
 _UNSURE = 2.0
 _ASKED = "the kernels of its scope may go elsewhere, and this with them"
 # The weight of roles that codebases mix up, as a bias with the offset of a normalisation.
@@ -186,6 +187,7 @@ def _asked(solution: Solution, pair: Assigned, kernels: Sequence[Collection[_Cho
 
 
 def _choices(solution: Solution, pair: Assigned, near: float) -> set[_Choice]:
+    """How the source of a pair differs from what fits its target as well, but for so much."""
     row, names = solution.total[pair.target], solution.scores.source.names
     own = frozenset(names[pair.source].words)
     others = {frozenset(names[s].words) for s in np.flatnonzero(row > pair.score - near)} - {own}

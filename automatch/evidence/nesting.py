@@ -2,7 +2,8 @@
 
 A file that is sorted by name has `conv` before `input`, whichever came first. It still says which scope holds
 what, and that parses what the other side created like a sentence (`scopes.py`). What stands at the same place
-however the sentence is read is known by that place.
+however the sentence is read is known by that place. Where the whole cannot be read, since each side has heads
+of its own, the scopes that go together are.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ _Sides = tuple[Features, Features]
 
 _Cells = tuple[npt.NDArray[np.intp], ...]
 _Known = tuple[_Cells, bool]
+"""Pairs that what is known of a place allows, and whether it is a choice."""
+_Members = tuple[int, ...]
 
 _WEIGHT = 1.5
 
@@ -45,13 +48,13 @@ class Nesting:
 
     def __init__(self, target: Features, source: Features) -> None:
         self._target, self._source = target, source
-        self._read_before: dict[tuple[tuple[int, ...], tuple[int, ...]], list[_Known]] = {}
+        self._read_before: dict[tuple[_Members, _Members], list[_Known]] = {}
 
     def correct(
         self,
         order: npt.NDArray[np.float32],
         torn: npt.NDArray[np.bool_],
-        same: Sequence[tuple[Sequence[int], Sequence[int]]],
+        same: Sequence[tuple[_Members, _Members]],
     ) -> None:
         """Hold what orders say to what the scopes allow.
 
@@ -64,9 +67,7 @@ class Nesting:
         if self._target.creation == self._source.creation:
             return
         before = order.copy()
-        known = self._whole or [
-            cells for target, source in same for cells in self._within(tuple(target), tuple(source))
-        ]
+        known = self._whole or [cells for scopes in same for cells in self._within(*scopes)]
         for (targets, sources), choice in known:
             if not choice:
                 order[targets, :] = order[:, sources] = 0
@@ -93,7 +94,7 @@ class Nesting:
     def _whole(self) -> list[_Known]:
         return self._read(*self._items, usual=True)
 
-    def _within(self, target: tuple[int, ...], source: tuple[int, ...]) -> list[_Known]:
+    def _within(self, target: _Members, source: _Members) -> list[_Known]:
         """What is known without a choice in two scopes that are the same.
 
         What a constructor of PyTorch or Flax creates stands in another order than what is called.
@@ -161,9 +162,9 @@ def _by_number(side: Features, created: Sequence[Item]) -> list[Item]:
 def _readings(sides: _Sides, given: Sequence[Item], created: Sequence[Item], usual: bool) -> list[_Reading]:
     """What each item of the created side may be, over all ways in which the other's scopes can be read as it.
 
-    usual: whether the order counts in which codebases usually create what words stand for.
-
     Nothing if the rest of either is no scope of its own, or not all can be read.
+
+    usual: whether the order counts in which codebases usually create what words stand for.
     """
     here = _without_rest(sides[0], given, created)
     there = _without_rest(sides[1], created, given)
