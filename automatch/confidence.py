@@ -165,12 +165,13 @@ def _with_scope(solution: Solution, found: Sequence[Standing]) -> list[Standing]
         for pair, standing in zip(solution.pairs, found, strict=True)
         if not target.vectors[pair.target] and (standing.doubt or standing.features["margin"] < _UNSURE)
     }
-    around = _kernels_around(target)
     return [
         Standing(standing.features, _ASKED)
         if not standing.doubt
         and standing.features["margin"] >= _NEAR
-        and _asked(solution, pair, [disputed.get(i, set()) for i in around.get(pair.target, ())])
+        and _asked(
+            solution, pair, [disputed.get(i, set()) for i in target.nearest_kernels.get(pair.target, ())]
+        )
         else standing
         for pair, standing in zip(solution.pairs, found, strict=True)
     ]
@@ -188,9 +189,9 @@ def _asked(solution: Solution, pair: Assigned, kernels: Sequence[Collection[_Cho
 
 def _choices(solution: Solution, pair: Assigned, near: float) -> set[_Choice]:
     """How the source of a pair differs from what fits its target as well, but for so much."""
-    row, names = solution.total[pair.target], solution.scores.source.names
+    names = solution.scores.source.names
     own = frozenset(names[pair.source].words)
-    others = {frozenset(names[s].words) for s in np.flatnonzero(row > pair.score - near)} - {own}
+    others = {frozenset(names[s].words) for s in solution.rivals(pair, near)} - {own}
     return {frozenset((own - words, words - own)) for words in others}
 
 
@@ -229,16 +230,7 @@ def _torn(solution: Solution) -> set[int]:
 
 def _kernels(side: Features) -> dict[int, int]:
     """Vector -> the one kernel of the smallest scope around it that has any."""
-    return {i: kernels[0] for i, kernels in _kernels_around(side).items() if len(kernels) == 1}
-
-
-def _kernels_around(side: Features) -> dict[int, tuple[int, ...]]:
-    """Vector -> the kernels of the smallest scope around it that has any."""
-    return {
-        i: next((side.kernels[scope] for scope in reversed(side.around[i]) if side.kernels[scope]), ())
-        for i in range(len(side))
-        if side.vectors[i]
-    }
+    return {i: kernels[0] for i, kernels in side.nearest_kernels.items() if len(kernels) == 1}
 
 
 def _only(solution: Solution) -> set[int]:
@@ -281,7 +273,7 @@ def _strangers(solution: Solution, agree: Sequence[float], alone: Sequence[float
     last = max(known, default=-1)
     for pair in list(found.values()):
         at = pair.target, pair.source
-        norm = {scores.target.roles[pair.target], scores.source.roles[pair.source]} <= set(NORM_ROLES)
+        norm = {scores.target.roles[pair.target], scores.source.roles[pair.source]}.issubset(NORM_ROLES)
         inside = pair.target < last and scores.parts["order"][at] >= _PLACED
         if scores.parts["axis"][at] >= _ROW or (pair.margin > _CLEAR and (norm or inside)):
             del found[pair.target]

@@ -105,6 +105,15 @@ class Features:
         )
 
     @cached_property
+    def nearest_kernels(self) -> Mapping[int, tuple[int, ...]]:
+        """Each vector -> the kernels of the smallest scope around it that has any."""
+        return {
+            i: next((self.kernels[scope] for scope in reversed(self.around[i]) if self.kernels[scope]), ())
+            for i in range(len(self))
+            if self.vectors[i]
+        }
+
+    @cached_property
     def own_kernels(self) -> Mapping[int, int]:
         """Each vector whose own scope holds just one kernel -> that kernel."""
         vectors = [i for i, parent in enumerate(self.parents) if parent and self.vectors[i]]

@@ -59,10 +59,10 @@ class Solution:
         taken[[pair.source for pair in self.pairs]] = True
         return taken
 
-    def rivals(self, pair: Assigned) -> list[int]:
-        """Sources that fit the target of a pair nearly as well."""
+    def rivals(self, pair: Assigned, near: float = OPEN) -> list[int]:
+        """Sources that fit the target of a pair nearly as well: less well by `near` in natural-log odds."""
         row = self.total[pair.target]
-        return [int(s) for s in np.flatnonzero(row > pair.score - OPEN) if s != pair.source]
+        return [int(s) for s in np.flatnonzero(row > pair.score - near) if s != pair.source]
 
 
 def solve(scores: Scores) -> Solution:

@@ -6,7 +6,7 @@ so that the truth is known by construction: variables of one part belong togethe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -194,6 +194,16 @@ def side(lines: str, *, order: Order = "sorted", framework: str = "tf1") -> List
     if order == "sorted":
         tensors.sort(key=lambda tensor: tensor.name)
     return Listing(tuple(tensors), framework=framework, order=order)
+
+
+def listed(variables: Sequence[tuple[str, str, str]]) -> tuple[str, str, dict[str, str]]:
+    """Both listings of (source, target, shape) as lines, and which source each target has.
+
+    The source is sorted by name, and the target stands as it was created.
+    """
+    source = "\n".join(sorted(f"{name} {shape}" for name, _, shape in variables))
+    target = "\n".join(f"{name} {shape}" for _, name, shape in variables)
+    return source, target, {target: source for source, target, _ in variables}
 
 
 def twice(model: Model, write: Vocabulary, first: str, second: str, *, order: Order) -> Listing:

@@ -8,21 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from automatch.evidence.scopes import Way, places_in, tree
-from match_models import answer, side
+from match_models import answer, listed, side
 
 Layer = tuple[str, str, int, int]
 """Name of the source, name of the target, input and output channels."""
 
 
-def _listed(layers: Sequence[tuple[str, str, str]]) -> tuple[str, str, dict[str, str]]:
-    """Both listings of source, target and shape, and which source each target has."""
-    source = "\n".join(sorted(f"{name} {shape}" for name, _, shape in layers))
-    return source, "\n".join(f"{name} {shape}" for _, name, shape in layers), {t: s for s, t, _ in layers}
-
-
 def _kernels(layers: Sequence[Layer]) -> tuple[str, str, dict[str, str]]:
-    """The same of kernels."""
-    return _listed(
+    """Both listings of kernels, and which source each target has."""
+    return listed(
         [(f"{name}/weights", f"{wanted}/kernel", f"1 1 {into} {out}") for name, wanted, into, out in layers]
     )
 
@@ -96,7 +90,7 @@ def test_what_stands_beside_a_row_that_counts_down_counts_down() -> None:
             (f"net/decode/up_{stage}_bn/{leaf}", f"batch_normalization_{i}/{leaf}", "64")
             for leaf in ("beta", "gamma")
         ]
-    source, target, right = _listed(layers)
+    source, target, right = listed(layers)
     found = answer(side(source), side(target, order="creation")).accepted
     assert {name: right[name] for name in found} == found
 
@@ -135,7 +129,7 @@ def test_a_normalisation_that_may_stand_before_or_behind_its_kernel_stays_a_ques
     for block in range(6):
         layers.append((f"net/unit_{block}/mix/weights", f"conv2d_{block + 1}/kernel", "3 3 32 32"))
         layers.append((f"net/unit_{block}/mean_norm/gamma", f"batch_normalization_{block + 1}/gamma", "32"))
-    source, target, right = _listed(layers)
+    source, target, right = listed(layers)
     found = answer(side(source), side(target, order="creation")).accepted
     assert found == {name: given for name, given in right.items() if name.startswith("conv2d")}
 
@@ -152,7 +146,7 @@ def test_what_only_one_side_holds_is_left_out_if_it_is_a_scope_of_its_own() -> N
         for part in range(4)
         for i, (word, into, out) in enumerate(words)
     ]
-    source, target, right = _listed(layers)
+    source, target, right = listed(layers)
     judge = "\n".join(
         f"judge/{word}/weights 1 1 {into << part} {out << part}"
         for part, (word, into, out) in enumerate(words)
@@ -237,7 +231,7 @@ def test_scopes_that_are_the_same_are_read_where_the_whole_cannot_be() -> None:
         ("net/shared/wide/kernel", "layer/wide/kernel", "16 64"),
         ("net/shared/narrow/kernel", "layer/narrow/kernel", "64 16"),
     ]
-    source, _, right = _listed([*layers, *kernels])
+    source, _, right = listed([*layers, *kernels])
     created = [*kernels[:2], *layers[::2], *kernels[2:], *layers[1::2]]
     target = "\n".join(f"{name} {shape}" for _, name, shape in created)
     heads = "net/head_a/kernel 16 7\nnet/head_b/kernel 16 9", "other/kernel 16 11\nother/bias 11"

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 import automatch
-from automatch.tensor import Listing, Tensor
-from match_models import answer, side
+from match_models import answer, listed, side
+
+Variable = tuple[str, str, str]
+"""Source, target and shape."""
 
 _BN = ("gamma", "beta", "moving_mean", "moving_variance")
 
@@ -71,26 +73,32 @@ def test_keras_counts_layers_and_lists_them_by_depth(tmp_path):
     assert len(found) > 0.9 * len(truth)
 
 
+def _norm(source: str, target: str, width: int) -> list[Variable]:
+    return [(f"{source}/{leaf}", f"{target}/{leaf}", f"{width}") for leaf in _BN]
+
+
+def _found(variables: list[Variable], *more: str) -> tuple[dict[str, str], dict[str, str]]:
+    """What is accepted, and what is right; more: lines that only the target has."""
+    source, target, right = listed(variables)
+    wanted = side("\n".join([target, *more]), order="creation")
+    return dict(answer(side(source), wanted).accepted), right
+
+
 def test_a_row_without_normalisations_at_its_end_leaves_the_others_known():
-    """Branches of one shape are listed before any of their normalisations; the heads have none."""
-    source, target, truth = [], [], {}
+    """Branches of one shape are listed before any of their normalisations; the head has none."""
+    variables = []
     for block in range(6):
-        width = 8 << (block % 3)
-        numbers = (2 * block, 2 * block + 1)
-        for which, number in zip(("main", "side"), numbers, strict=True):
-            scope = f"net/block_{block}/{which}"
-            truth[f"conv2d_{number}/kernel"] = f"{scope}/weights"
-            source.append(f"{scope}/weights 3 3 {4 + block} {width}")
-            for leaf in _BN:
-                truth[f"batch_normalization_{number}/{leaf}"] = f"{scope}/BatchNorm/{leaf}"
-                source.append(f"{scope}/BatchNorm/{leaf} {width}")
-        target += [f"conv2d_{number}/kernel 3 3 {4 + block} {width}" for number in reversed(numbers)]
-        target += [f"batch_normalization_{n}/{leaf} {width}" for n in numbers for leaf in _BN]
-    truth["conv2d_12/kernel"] = "net/score/weights"
-    source.append("net/score/weights 3 3 7 5")
-    target.append("conv2d_12/kernel 3 3 7 5")
-    found = answer(side("\n".join(sorted(source))), side("\n".join(target), order="creation")).accepted
-    assert {name: truth[name] for name in found} == found
+        into, width = 4 + block, 8 << (block % 3)
+        scopes = {2 * block: f"net/block_{block}/main", 2 * block + 1: f"net/block_{block}/side"}
+        variables += [
+            (f"{scopes[number]}/weights", f"conv2d_{number}/kernel", f"3 3 {into} {width}")
+            for number in sorted(scopes, reverse=True)
+        ]
+        for number, scope in scopes.items():
+            variables += _norm(f"{scope}/BatchNorm", f"batch_normalization_{number}", width)
+    variables.append(("net/score/weights", "conv2d_12/kernel", "3 3 7 5"))
+    found, right = _found(variables)
+    assert {name: right[name] for name in found} == found
     kernels = {name.partition("/")[0].rpartition("_")[2] for name in found if name.startswith("conv2d")}
     norms = {name.partition("/")[0].rpartition("_")[2] for name in found if name.startswith("batch")}
     assert norms == kernels - {"12"}
@@ -98,116 +106,76 @@ def test_a_row_without_normalisations_at_its_end_leaves_the_others_known():
 
 def test_normalisations_may_stand_before_their_kernels():
     """The first variable of the model is one, so that each goes with the kernel behind it."""
-    source, target, truth = [], [], {}
-    widths = [3, *[16] * 24, 5]
-    for i, (into, out) in enumerate(pairwise(widths)):
+    variables = []
+    for i, (into, out) in enumerate(pairwise([3, *[16] * 24, 5])):
         block = f"net/memory_{i // 6}/unit_{i % 6}" if 0 < i < 24 else f"net/{'first' if i == 0 else 'last'}"
-        for leaf in _BN:
-            target.append(f"batch_normalization_{i}/{leaf} {into}")
-            source.append(f"{block}/bn/{leaf} {into}")
-            truth[f"batch_normalization_{i}/{leaf}"] = f"{block}/bn/{leaf}"
-        target.append(f"conv2d_{i}/kernel 3 3 {into} {out}")
-        source.append(f"{block}/w 3 3 {into} {out}")
-        truth[f"conv2d_{i}/kernel"] = f"{block}/w"
-    found = answer(side("\n".join(sorted(source))), side("\n".join(target), order="creation")).accepted
-    assert {name: truth[name] for name in found} == found
-    assert len(found) > 0.9 * len(truth)
+        variables += _norm(f"{block}/bn", f"batch_normalization_{i}", into)
+        variables.append((f"{block}/w", f"conv2d_{i}/kernel", f"3 3 {into} {out}"))
+    found, right = _found(variables)
+    assert {name: right[name] for name in found} == found
+    assert len(found) > 0.9 * len(right)
 
 
-@pytest.mark.parametrize("moments", ["moments/Squeeze moments/Squeeze_1", "moments/mean moments/variance"])
+@pytest.mark.parametrize("moments", [("Squeeze", "Squeeze_1"), ("mean", "variance")])
 def test_averages_of_moments_are_a_normalisations_mean_and_variance(moments):
     """As `tf.train.ExponentialMovingAverage` names what it keeps of the tensors of `tf.nn.moments`."""
-    mean, variance = (f"{moment}/ExponentialMovingAverage" for moment in moments.split())
-    leaves = {"gamma": "gamma", "beta": "beta", "moving_mean": mean, "moving_variance": variance}
-    source, target, truth = [], [], {}
+    variables = []
     for i, width in enumerate((8, 12, 20)):
-        for leaf, other in leaves.items():
-            inner = f"net/fc{i}/bn/" if "moments" in other else ""
-            target.append(f"batch_normalization_{i}/{leaf} {width}")
-            source.append(f"net/fc{i}/bn/{inner}{other} {width}")
-            truth[f"batch_normalization_{i}/{leaf}"] = f"net/fc{i}/bn/{inner}{other}"
-        target.append(f"dense_{i}/kernel 6 {width}")
-        source.append(f"net/fc{i}/weights 6 {width}")
-        truth[f"dense_{i}/kernel"] = f"net/fc{i}/weights"
-    found = answer(side("\n".join(sorted(source))), side("\n".join(target), order="creation")).accepted
-    assert found == truth
+        bn = f"net/fc{i}/bn"
+        kept = (f"{bn}/{bn}/moments/{moment}/ExponentialMovingAverage" for moment in moments)
+        sources = (f"{bn}/gamma", f"{bn}/beta", *kept)
+        for source, leaf in zip(sources, _BN, strict=True):
+            variables.append((source, f"batch_normalization_{i}/{leaf}", f"{width}"))
+        variables.append((f"net/fc{i}/weights", f"dense_{i}/kernel", f"6 {width}"))
+    found, right = _found(variables)
+    assert found == right
 
 
 def test_biases_without_a_scope_go_with_the_kernels_of_their_number():
-    widths = (5, 12, 12, 12, 12, 7)
-    source, target, truth = [], [], {}
-    for i, (into, out) in enumerate(pairwise(widths), start=1):
-        source += [f"w{i} 3 3 {into} {out}", f"b{i} {out}", f"alpha{i} {out}"]
-        target += [
-            f"conv2d_{i}/kernel 3 3 {into} {out}",
-            f"conv2d_{i}/bias {out}",
-            f"p_re_lu_{i}/alpha {out}",
+    variables = []
+    for i, (into, out) in enumerate(pairwise((5, 12, 12, 12, 12, 7)), start=1):
+        variables += [
+            (f"w{i}", f"conv2d_{i}/kernel", f"3 3 {into} {out}"),
+            (f"b{i}", f"conv2d_{i}/bias", f"{out}"),
+            (f"alpha{i}", f"p_re_lu_{i}/alpha", f"{out}"),
         ]
-        truth |= {
-            f"conv2d_{i}/kernel": f"w{i}",
-            f"conv2d_{i}/bias": f"b{i}",
-            f"p_re_lu_{i}/alpha": f"alpha{i}",
-        }
-    assert (
-        answer(side("\n".join(sorted(source))), side("\n".join(target), order="creation")).accepted == truth
-    )
+    found, right = _found(variables)
+    assert found == right
 
 
 def test_a_large_model_whose_numbers_have_no_counterpart_is_matched_whole():
     """Blocks of one side are nothing that the other side numbers, so that no block could stand for others."""
-    source, target, truth = [], [], {}
+    variables = []
     for i in range(340):
-        stage, unit, step = i // 85, i % 85 // 5, i % 5
-        scope = f"net/stage_{stage}/unit_{unit}/conv_{step}"
-        into = out = 16 * (stage + 1)
-        target.append(Tensor(f"conv2d_{i}/kernel", (1, 1, into, out), "float32"))
-        source.append(Tensor(f"{scope}/weights", (1, 1, into, out), "float32"))
-        truth[f"conv2d_{i}/kernel"] = f"{scope}/weights"
-        for leaf in _BN:
-            target.append(Tensor(f"batch_normalization_{i}/{leaf}", (out,), "float32"))
-            source.append(Tensor(f"{scope}/BatchNorm/{leaf}", (out,), "float32"))
-            truth[f"batch_normalization_{i}/{leaf}"] = f"{scope}/BatchNorm/{leaf}"
-    source.sort(key=lambda tensor: tensor.name)
-    given = Listing(tuple(source), framework="tf1", order="sorted")
-    wanted = Listing(tuple(target), framework="keras", order="creation")
-    assert answer(given, wanted).accepted == truth
+        scope, width = f"net/stage_{i // 85}/unit_{i % 85 // 5}/conv_{i % 5}", 16 * (i // 85 + 1)
+        variables.append((f"{scope}/weights", f"conv2d_{i}/kernel", f"1 1 {width} {width}"))
+        variables += _norm(f"{scope}/BatchNorm", f"batch_normalization_{i}", width)
+    found, right = _found(variables)
+    assert found == right
 
 
 def test_an_offset_beside_a_scale_and_a_mean_is_no_bias():
     """One side keeps kernel and normalisation in one scope, and the other has a bias as well."""
-    leaves = {"gamma": "scale", "beta": "beta", "moving_mean": "pop_mean", "moving_variance": "pop_var"}
-    source, target, truth = [], [], {}
+    variables, biases = [], []
     for i, (into, out) in enumerate(pairwise((3, 16, 24, 40))):
-        source += [
-            f"net/conv{i}/weight 3 3 {into} {out}",
-            *(f"net/conv{i}/{leaf} {out}" for leaf in leaves.values()),
-        ]
-        target += [f"conv2d_{i}/kernel 3 3 {into} {out}", f"conv2d_{i}/bias {out}"]
-        target += [f"batch_normalization_{i}/{leaf} {out}" for leaf in leaves]
-        truth[f"conv2d_{i}/kernel"] = f"net/conv{i}/weight"
-        truth |= {f"batch_normalization_{i}/{leaf}": f"net/conv{i}/{other}" for leaf, other in leaves.items()}
-    found = answer(side("\n".join(sorted(source))), side("\n".join(target), order="creation")).accepted
-    assert {name: truth.get(name) for name in found} == found
+        variables.append((f"net/conv{i}/weight", f"conv2d_{i}/kernel", f"3 3 {into} {out}"))
+        for other, leaf in zip(("scale", "beta", "pop_mean", "pop_var"), _BN, strict=True):
+            variables.append((f"net/conv{i}/{other}", f"batch_normalization_{i}/{leaf}", f"{out}"))
+        biases.append(f"conv2d_{i}/bias {out}")
+    found, right = _found(variables, *biases)
+    assert {name: right.get(name) for name in found} == found
 
 
 def test_rows_of_normalisations_are_no_surer_than_their_kernels():
-    """Both sides number theirs as they created them, `up` before `low` here and behind it there."""
-    source, target, truth = [], [], {}
-    for turn, (first, last) in enumerate((("low", "up"), ("up", "low"))):
-        number = 0
-        for stage in range(4):
-            for branch in (first, last):
-                for step in range(3):
-                    scope = f"model/stage_{stage}/{branch}/step_{step}"
-                    if turn:
-                        source.append(f"{scope}/weights 3 3 32 32")
-                        source += [f"BatchNorm_{number}/{leaf} 32" for leaf in _BN]
-                        truth[scope] = f"BatchNorm_{number}"
-                    else:
-                        target.append(f"conv2d_{number}/kernel 3 3 32 32")
-                        target += [f"batch_normalization_{number}/{leaf} 32" for leaf in _BN]
-                        truth[f"batch_normalization_{number}"] = scope
-                    number += 1
-    found = answer(side("\n".join(sorted(source))), side("\n".join(target), order="creation")).accepted
-    norms = {t.partition("/")[0]: s.partition("/")[0] for t, s in found.items() if t.startswith("batch")}
-    assert {name: truth[truth[name]] for name in norms} == norms
+    """Both sides number theirs as they created them, `up` before `low` on one and behind it on the other."""
+    scopes = [
+        f"model/stage_{n}/{branch}/step_{i}" for n in range(4) for branch in ("low", "up") for i in range(3)
+    ]
+    turned = [scope.replace("low", "?").replace("up", "low").replace("?", "up") for scope in scopes]
+    variables = []
+    for number, scope in enumerate(scopes):
+        variables.append((f"{scope}/weights", f"conv2d_{number}/kernel", "3 3 32 32"))
+        variables += _norm(f"BatchNorm_{turned.index(scope)}", f"batch_normalization_{number}", 32)
+    found, right = _found(variables)
+    norms = {name: source for name, source in found.items() if name.startswith("batch")}
+    assert {name: right[name] for name in norms} == norms

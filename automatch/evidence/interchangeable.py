@@ -17,7 +17,7 @@ from automatch.evidence.items import Item
 from automatch.names import Name, parse
 from automatch.vocabulary import in_usual_order, meaning, runs_in_usual_order, usual_place
 
-__all__ = ["Towers", "interchangeable", "misnamed", "towers"]
+__all__ = ["Towers", "interchangeable", "look_alikes", "misnamed", "towers"]
 
 _Scope = tuple[str, ...]
 """The components of its name."""
@@ -80,34 +80,39 @@ def _told_apart(paths: Collection[Path]) -> bool:
     return () in rest or len(firsts) == 1 or any(map(_placed, firsts)) or runs_in_usual_order(rest)
 
 
-def towers(side: Features) -> Towers:
-    """Scopes side by side that hold nearly the same, each with all of them: `img` and `txt`.
-
-    Not those that codebases have an order for, as encoder and decoder.
-    """
+def towers(alike: Towers) -> Towers:
+    """The look-alikes that no order is known for: `img` and `txt`, but not encoder and decoder."""
     found = {}
-    for scope, alike in _look_alikes(side).items():
-        words = {parse(other[-1]).words for other in alike}
+    for scope, others in alike.items():
+        words = {parse(other[-1]).words for other in others}
         if len(words) > 1 and not in_usual_order([word for (word, *_) in words if word]):
-            found[scope] = alike
+            found[scope] = others
     return found
 
 
-def misnamed(target: Features, source: Features) -> npt.NDArray[np.bool_]:
+def misnamed(target: Features, source: Features, alike_t: Towers, alike_s: Towers) -> npt.NDArray[np.bool_]:
     """The pairs that lead from a tower to another than the one that its name says, `[target, source]`.
 
     `question_encoder` is `question_model`, and not `ctx_model`, whichever of them was created first.
+    alike_t, alike_s: the look-alikes of both sides.
     """
     found = np.zeros((len(target), len(source)), np.bool_)
-    here, there = ([*map(_own_words, set(_look_alikes(side).values()))] for side in (target, source))
+    here, there = ([*map(_own_words, dict.fromkeys(alike.values()))] for alike in (alike_t, alike_s))
     for ours, theirs in product(here, there):
         said = [(a, b) for a, words in ours.items() for b, others in theirs.items() if words & others]
-        for a, b in said:
-            if sum(a == one for one, _ in said) == 1 == sum(b == other for _, other in said):
-                rows, columns = _below(target, a), _below(source, b)
-                found[np.ix_(rows, _below(source, *theirs))] = True
-                found[np.ix_(_below(target, *ours), columns)] = True
-                found[np.ix_(rows, columns)] = False
+        alone = [
+            (_below(target, a), _below(source, b))
+            for a, b in said
+            if sum(a == one for one, _ in said) == 1 == sum(b == other for _, other in said)
+        ]
+        if alone:
+            all_rows, all_columns = _below(target, *ours), _below(source, *theirs)
+            otherwise = np.zeros_like(found)
+            for rows, columns in alone:
+                otherwise[np.ix_(rows, all_columns)] = otherwise[np.ix_(all_rows, columns)] = True
+            for rows, columns in alone:
+                otherwise[np.ix_(rows, columns)] = False
+            found |= otherwise
     return found
 
 
@@ -124,8 +129,8 @@ def _below(side: Features, *scopes: _Scope) -> list[int]:
     ]
 
 
-def _look_alikes(side: Features) -> dict[_Scope, tuple[_Scope, ...]]:
-    """The scopes side by side that hold nearly the same, each with all of them."""
+def look_alikes(side: Features) -> Towers:
+    """Scopes side by side that hold nearly the same, each with all of them."""
     held: dict[_Scope, Counter[int]] = defaultdict(Counter)
     for name, size in zip(side.names, side.sizes, strict=True):
         for end in range(1, len(name.components)):

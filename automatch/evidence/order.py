@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from automatch.describe import Features
-from automatch.evidence.interchangeable import Towers, interchangeable, misnamed, towers
+from automatch.evidence.interchangeable import Towers, interchangeable, look_alikes, misnamed, towers
 from automatch.evidence.items import Channel, Item, items, members
 from automatch.evidence.orders import orders, rows
 from automatch.evidence.rows import in_rows
@@ -99,13 +99,18 @@ class Order:
         self._compared: dict[_Orders, list[_Hypothesis]] = {}
 
     @cached_property
+    def _alike(self) -> tuple[Towers, Towers]:
+        """The look-alikes of the target and of the source."""
+        return look_alikes(self._target), look_alikes(self._source)
+
+    @cached_property
     def _towers(self) -> tuple[Towers, Towers]:
-        """Of the target and of the source; looked for once, and where an order is not that of creation."""
-        return towers(self._target), towers(self._source)
+        """Of the target and of the source; asked for where an order is not that of creation."""
+        return towers(self._alike[0]), towers(self._alike[1])
 
     @cached_property
     def _misnamed(self) -> npt.NDArray[np.bool_]:
-        return misnamed(self._target, self._source)
+        return misnamed(self._target, self._source, *self._alike)
 
     def weights(self, agreement: Matrix, settled: Pairs, torn: npt.NDArray[np.bool_]) -> Matrix:
         """Weights from 0 to 1.5, and to 1.8 where nothing is left over.

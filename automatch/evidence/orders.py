@@ -54,33 +54,22 @@ def number_in_row(scope: Path) -> int | None:
     return numbers[0] if len(numbers) == 1 and scope[-1] == numbers[0] else None
 
 
-def rows(side: Features) -> Iterator[tuple[int, ...]]:
-    """The variables of scopes that a word and a number name, by number, for each word of many."""
-    found: dict[Path, list[int]] = defaultdict(list)
-    for i in _by_name(side, _means(side, {})):
-        parent = side.parents[i]
-        if number_in_row(parent) is not None:
-            found[parent[:-1]].append(i)
-    for row in found.values():
-        if len(row) >= _LONG * len(side):
-            yield tuple(sorted(row, key=lambda i: side.parents[i][-1]))
-
-
 def layers_in_rows(side: Features) -> list[list[tuple[int, ...]]]:
     """The variables of each layer of each row (`conv2d`, `conv2d_1`, …), by number."""
-    layers: dict[Path, list[int]] = defaultdict(list)
+    found: dict[Path, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
     for i, parent in enumerate(side.parents):
-        layers[parent].append(i)
-    found: dict[Path, dict[int, tuple[int, ...]]] = defaultdict(dict)
-    for scope, members in layers.items():
-        number = number_in_row(scope)
+        number = number_in_row(parent)
         if number is not None:
-            found[scope[:-1]][number] = tuple(members)
-    for family, row in found.items():
-        if family in layers:
-            # The first one of a name has no number.
-            row[-1] = tuple(layers[family])
-    return [[row[number] for number in sorted(row)] for row in found.values()]
+            found[parent[:-1]][number].append(i)
+    return [[tuple(row[number]) for number in sorted(row)] for row in found.values()]
+
+
+def rows(side: Features) -> Iterator[tuple[int, ...]]:
+    """The variables of scopes that a word and a number name, by number, for each word of many."""
+    for layers in layers_in_rows(side):
+        row = tuple([i for layer in layers for i in layer])
+        if len(row) >= _LONG * len(side):
+            yield row
 
 
 _List = tuple[tuple[int, ...], ...]

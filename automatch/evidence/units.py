@@ -108,6 +108,7 @@ def _first_fit(outputs: Sequence[int], widths: Sequence[int]) -> list[int]:
 
 
 def _in_sequence(side: Features) -> Iterator[_Unit]:
+    """Each kernel with the normalisation behind it, or before it where that is so of more."""
     after, before = (list(_behind(side, way)) for way in (side.sequence, side.sequence[::-1]))
     # Of a model that has them before its kernels the first normalisation is behind none. What has fewer
     # variables than most normalises the inputs.
