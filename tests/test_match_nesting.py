@@ -217,6 +217,30 @@ def test_what_one_pair_of_numbers_shows_holds_for_no_others_beside_it() -> None:
     assert {name: right[name] for name in found} == found
 
 
+def test_layers_that_a_constructor_makes_are_read_as_another_code_calls_them() -> None:
+    """`last` is made before the gate that it is called behind, in every block."""
+    block = (
+        ("first", "3 3 16 16"),
+        ("second", "3 3 12 16"),
+        ("third", "3 3 12 4"),
+        ("gate.down", "1 1 16 2"),
+        ("gate.up", "1 1 2 16"),
+        ("last", "1 1 16 16"),
+    )
+    called = [("stem", "3 3 3 16"), *((f"block{i}.{name}", shape) for i in range(4) for name, shape in block)]
+    source, target, right = listed(
+        [(f"{name}.kernel", f"conv2d_{i}/kernel", shape) for i, (name, shape) in enumerate(called)]
+    )
+
+    def constructed(line: str) -> tuple[str, bool]:
+        return line.split(".", maxsplit=1)[0], ".gate." in line
+
+    lines = sorted(source.splitlines(), key=constructed)
+    made = [lines[-1], *lines[:-1]]
+    found = answer(side("\n".join(made), order="creation"), side(target, order="creation")).accepted
+    assert found == right
+
+
 def test_scopes_that_are_the_same_are_read_where_the_whole_cannot_be() -> None:
     """`norm` was created before `norm_1`, as TensorFlow counts; the heads of the models differ."""
     layers = []

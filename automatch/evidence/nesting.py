@@ -4,6 +4,9 @@ A file that is sorted by name has `conv` before `input`, whichever came first. I
 what, and that parses what the other side created like a sentence (`scopes.py`). What stands at the same place
 however the sentence is read is known by that place. Where the whole cannot be read, since each side has heads
 of its own, the scopes that go together are.
+
+A model of PyTorch lists its layers as its constructor makes them, Keras as they are called: where two such
+orders differ, the scopes of the one are read beside the rows of the other as if they were sorted.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import numpy.typing as npt
 
 from automatch.describe import Features, Path
 from automatch.evidence.items import Item, items, members
-from automatch.evidence.orders import number_in_row, orders
+from automatch.evidence.orders import layers_in_rows, number_in_row, orders
 from automatch.evidence.scopes import Scope, left_over, places_in, tree, way_to
 from automatch.layout import Kind, axes, convention
 from automatch.shapes import squeezed
@@ -26,7 +29,7 @@ from automatch.shapes import squeezed
 __all__ = ["Nesting"]
 
 _Sides = tuple[Features, Features]
-"""The one that is sorted, and the one that is listed as it was created."""
+"""The one whose scopes are read, and the one that is listed as it was created."""
 
 _Cells = tuple[npt.NDArray[np.intp], ...]
 _Known = tuple[_Cells, bool]
@@ -34,6 +37,8 @@ _Known = tuple[_Cells, bool]
 _Members = tuple[int, ...]
 
 _WEIGHT = 1.5
+# Of the kernels of a side that is a row of layers rather than scopes.
+_MOSTLY = 0.5
 
 
 class _Reading(NamedTuple):
@@ -44,7 +49,7 @@ class _Reading(NamedTuple):
 
 
 class Nesting:
-    """The scopes of one side beside the creation of the other; nothing where both are sorted, or neither."""
+    """The scopes of one side beside the creation of the other; nothing where both are sorted."""
 
     def __init__(self, target: Features, source: Features) -> None:
         self._target, self._source = target, source
@@ -64,14 +69,14 @@ class Nesting:
         order: weights of orders, `[target, source]`. torn: pairs that lead out of scopes that go together.
         same: the variables of these scopes, of target and source; looked at if the whole cannot be read.
         """
-        if self._target.creation == self._source.creation:
+        if not self._looked_at:
             return
         before = order.copy()
         known = self._whole or [cells for scopes in same for cells in self._within(*scopes)]
         for (targets, sources), choice in known:
             if not choice:
                 order[targets, :] = order[:, sources] = 0
-            elif self._target.creation:
+            elif self._listed_target:
                 order[targets, :] = 0
             else:
                 order[:, sources] = 0
@@ -80,8 +85,24 @@ class Nesting:
             order[cells] = np.where(torn[cells], 0, weight)
 
     @cached_property
+    def _looked_at(self) -> bool:
+        """Whether the orders of the two sides do not come to the same."""
+        target, source = self._target, self._source
+        if not (target.creation and source.creation):
+            return target.creation or source.creation
+        labels = [[item.label for item in _kernels(items)] for items in self._items]
+        return (_mostly_in_rows(target) != _mostly_in_rows(source)) and labels[0] != labels[1]
+
+    @cached_property
     def _sides(self) -> _Sides:
-        return (self._source, self._target) if self._target.creation else (self._target, self._source)
+        return (self._source, self._target) if self._listed_target else (self._target, self._source)
+
+    @cached_property
+    def _listed_target(self) -> bool:
+        """Whether the source's scopes are read as what the target lists."""
+        if self._target.creation and self._source.creation:
+            return _mostly_in_rows(self._target)
+        return self._target.creation
 
     @cached_property
     def _items(self) -> tuple[list[Item], list[Item]]:
@@ -102,7 +123,7 @@ class Nesting:
         if any(convention(side.framework) != "tensorflow" for side in self._sides):
             return []
         if (target, source) not in self._read_before:
-            around = (source, target) if self._target.creation else (target, source)
+            around = (source, target) if self._listed_target else (target, source)
             held = [
                 [item for item in items if set(item.members) <= set(scope)]
                 for items, scope in zip(self._items, around, strict=True)
@@ -128,9 +149,17 @@ class Nesting:
             known = both if one and other else one or other
         pairs = [(members(given)[0], created.members) for given, created in known]
         return [
-            (np.ix_(*(pair[::-1] if self._target.creation else pair)), len(given) > 1)
+            (np.ix_(*(pair[::-1] if self._listed_target else pair)), len(given) > 1)
             for pair, (given, _) in zip(pairs, known, strict=True)
         ]
+
+
+def _mostly_in_rows(side: Features) -> bool:
+    """Whether a side has automatic names, such as `conv2d_7`, for at least half of its kernels."""
+    rows = [layers for layers in layers_in_rows(side) if len(layers) > 1]
+    inside = {i for layers in rows for layer in layers for i in layer}
+    kernels = [i for i, vector in enumerate(side.vectors) if not vector]
+    return sum(i in inside for i in kernels) >= _MOSTLY * len(kernels)
 
 
 def _alone(readings: Sequence[_Reading]) -> list[_Reading]:
