@@ -45,7 +45,7 @@ def cells(listing: Listing) -> Mapping[str, Cell]:
     scopes: dict[tuple[str, ...], dict[str, Tensor]] = defaultdict(dict)
     for tensor in listing.tensors:
         if tensor.slot is None and tensor.shape:
-            components = parse(tensor.full_name or tensor.name).components or ("",)
+            components = parse(tensor.known_as).components or ("",)
             scopes[components[:-1]][components[-1]] = tensor
     found: dict[str, Cell] = {}
     for scope, leaves in scopes.items():

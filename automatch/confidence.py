@@ -264,6 +264,7 @@ def _strangers(solution: Solution, agree: Sequence[float], alone: Sequence[float
         pair.target
         for pair, here_alone in zip(solution.pairs, alone, strict=True)
         if scores.target.sizes[pair.target] == 1
+        and scores.target.names[pair.target].atoms != scores.source.names[pair.source].atoms
         and here_alone < (_NAMELESS if scores.target.tensors[pair.target].shape else _NAMELESS_COUNT)
     }
     if _used_up(solution):

@@ -125,7 +125,7 @@ class Features:
 def describe(listing: Listing, variables: Sequence[int]) -> Features:
     """The features of some variables of a listing (indices, in listing order)."""
     tensors = tuple(listing.tensors[i] for i in variables)
-    names = tuple(parse_all([tensor.full_name or tensor.name for tensor in tensors]))
+    names = tuple(parse_all([tensor.known_as for tensor in tensors]))
     roles = _roles(tensors, names)
     return Features(
         tensors=tensors,

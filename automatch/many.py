@@ -153,7 +153,7 @@ class _Names(dict[int, Path]):
 
     def __missing__(self, i: int) -> Path:
         tensor = self._listing.tensors[i]
-        self[i] = atoms = parse(tensor.full_name or tensor.name).atoms
+        self[i] = atoms = parse(tensor.known_as).atoms
         return atoms
 
 

@@ -171,7 +171,10 @@ def _satellites(
 def _numbers(listing: Listing, aside: Mapping[int, Satellite]) -> dict[int, tuple[str, ...]]:
     """The optimizer's own numbers, each with its dtype and the last component of its name."""
     return {
-        i: (listing.tensors[i].dtype, parse(listing.tensors[i].name).components[-1])
+        i: (
+            listing.tensors[i].dtype,
+            parse(listing.tensors[i].known_as).components[-1],
+        )
         for i, it in aside.items()
         if it.kind == "number" and it.base is None
     }

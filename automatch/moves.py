@@ -9,6 +9,7 @@ from typing import Any
 from automatch.errors import PlanError, RestoreError
 from automatch.plan import Pair, Plan, Unmatched
 from automatch.read import read
+from automatch.slots import optimizer_slots
 from automatch.tensor import Listing, Tensor, short_type
 from automatch.transform import Transform, parse
 
@@ -52,9 +53,9 @@ def collect(plan: Plan, source: Listing, target: Listing, *, cast: bool, slots: 
     left = _undecided(plan)
     moves: list[Move] = []
     problems: list[str] = []
+    unwanted = frozenset[str]() if slots else optimizer_slots(target)
     for pair in plan.accepted:
-        variable = target.by_name.get(pair.target)
-        if not slots and variable is not None and variable.slot_of is not None:
+        if pair.target in unwanted:
             left[pair.target] = "an optimizer slot, left by slots=False"
         elif problem := _problem(pair, source, target, cast=cast):
             left[pair.target] = problem

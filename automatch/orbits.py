@@ -74,9 +74,7 @@ class Orbits:
 
 def find_orbits(listing: Listing, variables: Iterable[int]) -> Orbits:
     """The orbits of some variables of a listing (indices)."""
-    names = _with_stations(
-        {i: parse(listing.tensors[i].full_name or listing.tensors[i].name).atoms for i in variables}
-    )
+    names = _with_stations({i: parse(listing.tensors[i].known_as).atoms for i in variables})
     on_axis = _axes(names, {i: _kind(listing.tensors[i]) for i in names})
     of: dict[int, int] = {}
     ranks: dict[int, Ranks] = {}

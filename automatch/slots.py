@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from automatch.names import moment
 from automatch.tensor import Listing, Tensor
 from automatch.vocabulary import slot_kind, slot_words
 
-__all__ = ["Satellite", "satellites"]
+__all__ = ["Satellite", "optimizer_slots", "satellites"]
 
 _SUFFIX = re.compile(r"(/\.ATTRIBUTES/VARIABLE_VALUE|:\d+)$")
 _OBJECT_SLOT = re.compile(r"^(?P<base>.+)/\.OPTIMIZER_SLOT/[^/]+/(?P<kind>[^/]+)$")
@@ -32,13 +33,30 @@ _HYPER = re.compile(
     r"(^|[/_.])(beta_?[12]_?power(_\d+)?|learning_rate|decay|momentum|save_counter|_lr|lr|rho|epsilon|beta_[12])$"
 )
 # The folders in which optimizers of Keras keep all that is theirs.
-# But Keras 3 also keeps there what the optimizer trains, and so did Flax.
-_TRAINED = re.compile(r"/_trainable_variables/\d+$|(^|/)optimizer/target/")
+# But Keras 3 also keeps there what the optimizer trains, and so did Flax; a step is a step wherever it is.
+_TRAINED = re.compile(r"/_trainable_variables/\d+$|(^|/)optimizer/target/|(^|/)_?iterations?$")
 _OPTIMIZER = re.compile(r"(^|/)(optimizer|_optimizer|optimizers|opt_state)(/|\.|$)")
 
 
+# Keras names what an optimizer keeps `adam/dense_kernel_velocity` or, before version 3, `Adam/v/dense/kernel`
+# or `v/dense/kernel`.
+_OPTIMIZERS = re.compile(
+    r"^(n?adam(_?w|_?ax)?|sgd|rm_?s_?prop|adagrad|adadelta|adafactor|ftrl|lion|lamb|muon)(_\d+)?$",
+    re.IGNORECASE,
+)
+_KEPT = frozenset(
+    [
+        *("m", "v", "u", "r", "c", "vhat", "momentum", "velocity", "accumulator", "linear"),
+        *("average_gradient", "accumulated_grad", "accumulated_delta_var"),
+    ]
+)
+# Of these Adam keeps what TensorFlow's own calls `m` and `v`; others have a momentum of another kind.
+_OF_ADAM = {"momentum": "m", "velocity": "v"}
+
 # PyTorch's batch normalisations count their batches.
 _TRACKED = "num_batches_tracked"
+
+_NO_SLOTS = frozenset({"batches", "ema", "number", "object graph"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +71,67 @@ def satellites(listing: Listing) -> dict[int, Satellite]:
     """Index of each slot, moving average or optimizer's own number -> what it follows."""
     index = {_plain(tensor.name): i for i, tensor in enumerate(listing.tensors)}
     by_full = {t.full_name: i for i, t in enumerate(listing.tensors) if t.full_name}
+    kept = _kept(listing)
     found: dict[int, Satellite] = {}
     for i, tensor in enumerate(listing.tensors):
         if tensor.name == _OBJECT_GRAPH:
             found[i] = Satellite(None, "object graph")
             continue
-        satellite = _known(tensor, index, by_full) or _by_name(tensor, index, listing)
+        satellite = _known(tensor, index, by_full) or kept.get(i) or _by_name(tensor, index, listing)
         if satellite is not None and satellite.base != i:
             found[i] = satellite
     return _without_chance(found, listing)
+
+
+def optimizer_slots(listing: Listing) -> frozenset[str]:
+    """The names of what optimizers keep for variables; their own numbers and moving averages are none."""
+    aside = satellites(listing).items()
+    return frozenset(listing.tensors[i].name for i, it in aside if it.kind not in _NO_SLOTS)
+
+
+def _kept(listing: Listing) -> dict[int, Satellite]:
+    """What optimizers of Keras keep for a variable, by names that begin with the optimizer or the kind."""
+    names = [_plain(tensor.known_as) for tensor in listing.tensors]
+    index = {name: i for i, name in enumerate(names)}
+    flat = {name.replace("/", "_"): i for i, name in enumerate(names)}
+    bare: dict[str, dict[int, Satellite]] = defaultdict(dict)
+    strange: set[str] = set()
+    found: dict[int, Satellite] = {}
+    for i, name in enumerate(names):
+        first, _, rest = name.partition("/")
+        if _OPTIMIZERS.match(first):
+            satellite = _of_optimizer(first, rest, index, flat)
+            if satellite is not None:
+                found[i] = satellite
+        elif first in _KEPT:
+            if rest in index:
+                bare[first][i] = Satellite(index[rest], slot_kind(first))
+            else:
+                strange.add(first)
+    for kind, members in bare.items():
+        # A scope that holds anything else is part of the model.
+        if kind not in strange:
+            found.update(members)
+    return found
+
+
+def _of_optimizer(
+    optimizer: str, name: str, index: Mapping[str, int], flat: Mapping[str, int]
+) -> Satellite | None:
+    """The slot that an optimizer's scope holds under a name.
+
+    index: the names of variables. flat: the same with `_` for `/`.
+    """
+    kind, _, base = name.partition("/")
+    if base:
+        return Satellite(index.get(base), slot_kind(kind)) if base in index or kind in _KEPT else None
+    words = name.split("_")
+    for end in range(len(words) - 1, 0, -1):
+        base, kind = "_".join(words[:end]), "_".join(words[end:])
+        if base in flat or kind in _KEPT:
+            adam = "adam" in optimizer.lower()
+            return Satellite(flat.get(base), (_OF_ADAM.get(kind) if adam else None) or slot_kind(kind))
+    return None
 
 
 def _plain(name: str) -> str:

@@ -78,6 +78,11 @@ class Tensor:
     hint: str | None = None
 
     @property
+    def known_as(self) -> str:
+        """What the program that saved it calls it, as far as that is known."""
+        return self.full_name or self.name
+
+    @property
     def size(self) -> int | None:
         """Number of elements; None where the shape is not fully known."""
         if self.shape is None or any(axis < 0 for axis in self.shape):

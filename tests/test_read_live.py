@@ -164,6 +164,11 @@ def test_what_is_no_variable_is_named() -> None:
         read([tf.Variable(1.0), "w"])
 
 
+def test_variables_that_nobody_has_named_are_numbered_as_in_a_graph() -> None:
+    made = [tf.Variable([0.0]), tf.Variable([0.0], name="x"), tf.Variable([0.0])]
+    assert [tensor.name for tensor in read(made).tensors] == ["Variable", "x", "Variable_1"]
+
+
 def test_two_variables_of_one_name_ask_for_names() -> None:
     with pytest.raises(UnsupportedTarget, match="2 variables of this list are named 'w'"):
         read([tf.Variable(1.0, name="w"), tf.Variable(2.0, name="w")])

@@ -16,7 +16,7 @@ import tf_keras
 
 from automatch.errors import AutomatchError, RestoreError, UnreadableFile, UnsupportedTarget
 from automatch.read import read
-from automatch.restore import Restored, restore
+from automatch.restore import Restored, restore, restore_auto
 from restore_helpers import checkpoint, partitioned_checkpoint, plan_of, random_values, tf1
 
 VALUES = {
@@ -153,14 +153,81 @@ def test_a_tf_train_checkpoint_of_a_trained_model_gets_its_optimizer_too_and_lea
     old, model, optimizer = trained("old", 3)
     prefix = old.write(str(tmp_path / "object.ckpt"))
     new, other, its_optimizer = trained("new", 0)
-    # The same object structure gives both sides the same keys.
-    source, target = read(prefix), read(new)
-    pairs = {name: name for name in target.by_name if name in source.by_name}
-    restore(new, prefix, plan_of(source, target, pairs), quiet=True)
+    restored = restore_auto(new, prefix, quiet=True)
+    assert set(restored.why) == {"save_counter/.ATTRIBUTES/VARIABLE_VALUE"}
     assert_same()
     step(model, optimizer)
     step(other, its_optimizer)
     assert_same()
+
+
+@pytest.mark.parametrize("library", [keras, tf_keras], ids=lambda library: str(library.__name__))
+def test_weights_never_become_the_slots_of_an_optimizer(library: Any) -> None:
+    model = library.Sequential([library.layers.Dense(5, name="one"), library.layers.Dense(3, name="two")])
+    model.build((None, 4))
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
+    shapes = {"a1/kernel": (4, 5), "a1/bias": (5,), "a2/kernel": (5, 3), "a2/bias": (3,)}
+    source = {name: np.full(shape, 7, np.float32) for name, shape in shapes.items()}
+    own = list(model.optimizer.variables)
+    before = [variable.numpy() for variable in own]
+    restore_auto([*model.weights, *own], source, quiet=True)
+    for variable, value in zip(own, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+    assert all((variable.numpy() == 7).all() for variable in model.weights)
+
+
+@pytest.mark.parametrize("library", [keras, tf_keras], ids=lambda library: str(library.__name__))
+def test_slots_of_a_keras_optimizer_follow_their_variables_or_are_left(library: Any, tmp_path: Path) -> None:
+    def fitted(name: str) -> Any:
+        layers = [library.layers.Dense(size, name=f"{name}{size}") for size in (5, 3)]
+        model = library.Sequential(layers)
+        model.build((None, 4))
+        model.compile("adam", "mse")
+        model.fit(np.random.default_rng(0).random((2, 4)), np.ones((2, 3)), verbose=0)
+        return model
+
+    old = fitted("old")
+    prefix = tf.train.Checkpoint(model=old, optimizer=old.optimizer).write(str(tmp_path / "trained"))
+    for slots in (False, True):
+        new = fitted("new")
+        target = [*new.weights, *new.optimizer.variables]
+        before = [variable.numpy() for variable in new.optimizer.variables]
+        restored = restore_auto(target, prefix, slots=slots, quiet=True)
+        kept = [why for why in restored.why.values() if "slots=False" in why]
+        assert len(kept) == (0 if slots else 8)
+        for mine, theirs in zip(new.weights, old.weights, strict=True):
+            np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
+        wanted = [variable.numpy() for variable in old.optimizer.variables] if slots else before
+        for variable, value in zip(new.optimizer.variables, wanted, strict=True):
+            if variable.shape:
+                np.testing.assert_array_equal(variable.numpy(), value)
+
+
+def test_a_module_is_restored_from_its_own_checkpoint_whatever_its_variables_are_called(
+    tmp_path: Path,
+) -> None:
+    class Block(tf.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.kernel = tf.Variable(tf.random.normal([4, 4]), name="w")
+            self.bias = tf.Variable(tf.random.normal([4]), name="b")
+
+    class Net(tf.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.blocks = [Block() for _ in range(3)]
+            self.scale = tf.Variable(tf.random.normal([4]))
+            self.shift = tf.Variable(tf.random.normal([4]))
+
+    old = Net()
+    prefix = tf.train.Checkpoint(net=old).save(str(tmp_path / "module"))
+    for wrap in (lambda net: net, lambda net: tf.train.Checkpoint(net=net)):
+        new = Net()
+        restored = restore_auto(wrap(new), prefix, quiet=True)
+        assert not restored.why
+        for mine, theirs in zip(new.variables, old.variables, strict=True):
+            np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
 
 
 def test_an_interrupt_half_way_leaves_the_old_values(prefix: str) -> None:

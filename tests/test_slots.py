@@ -74,6 +74,28 @@ def test_the_states_of_adafactor_belong_to_the_variable(variable: str, slot: str
     assert {i: (it.base, it.kind) for i, it in found.items()} == {2: (0, kind), 3: (1, kind)}
 
 
+@pytest.mark.parametrize(
+    ("slot", "kind"),
+    [
+        ("Adam/m/net/dense/kernel", "m"),
+        ("v/net/dense/kernel", "v"),
+        ("SGD/momentum/net/dense/kernel", "momentum"),
+        ("adam_w_1/net_dense_kernel_velocity", "v"),
+        ("adadelta/net_dense_kernel_accumulated_delta_var", "accumulated_delta_var"),
+    ],
+)
+def test_what_an_optimizer_of_keras_keeps_belongs_to_the_variable(slot: str, kind: str) -> None:
+    names = ("net/dense/kernel", "net/dense_1/kernel")
+    slots = (slot, slot.replace("dense", "dense_1"))
+    found = satellites(Listing(tuple(Tensor(name, (4, 3), "float32") for name in (*names, *slots))))
+    assert {i: (it.base, it.kind) for i, it in found.items()} == {2: (0, kind), 3: (1, kind)}
+
+
+def test_a_scope_named_like_a_slot_that_holds_more_is_part_of_the_model() -> None:
+    names = ("dense/kernel", "dense_1/kernel", "v/dense/kernel", "v/dense_1/kernel", "v/head/kernel")
+    assert not satellites(Listing(tuple(Tensor(name, (4, 3), "float32") for name in names)))
+
+
 def test_a_layer_called_linear_is_no_slot() -> None:
     names = ["tower/linear", "tower", "other/kernel"]
     found = satellites(Listing(tuple(Tensor(name, (4, 4), "float32") for name in names)))

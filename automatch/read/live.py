@@ -6,12 +6,14 @@ What is told apart by what it can do, not by its class, so that nothing has to b
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from automatch.errors import UnsupportedTarget
 from automatch.layout import framework_of_names
+from automatch.read.full_names import NAMELESS, telling
 from automatch.read.graph import read_graph
 from automatch.read.graph_variables import VARIABLE_OPS, Collections, SliceInfo, VariableDef
 from automatch.read.meta import MetaGraph, listing_of
@@ -62,7 +64,7 @@ def named_variables(thing: Any) -> dict[str, Any]:
     if isinstance(thing, Mapping):
         found = [(str(name), variable) for name, variable in thing.items()]
     elif isinstance(thing, (list, tuple)):
-        found = [(variable_name(variable), variable) for variable in thing]
+        found = _numbered([(variable_name(variable), variable) for variable in thing])
     elif hasattr(thing, "layers") or hasattr(thing, "add_weight"):
         found = _by_name_or_path(thing, thing.weights)
     elif hasattr(thing, "save_counter") or not hasattr(thing, "variables"):
@@ -71,6 +73,17 @@ def named_variables(thing: Any) -> dict[str, Any]:
         found = _by_name_or_path(thing, thing.variables)
     _check(thing, found)
     return dict(found)
+
+
+def _numbered(found: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """The variables, where those without a name of their own are numbered, as a graph numbers them."""
+    numbers = count()
+
+    def numbered(name: str) -> str:
+        number = next(numbers) if name == NAMELESS else 0
+        return f"{name}_{number}" if number else name
+
+    return [(numbered(name), variable) for name, variable in found]
 
 
 def variable_name(variable: Any) -> str:
@@ -179,7 +192,10 @@ def _of_arrays(arrays: Mapping[str, Any]) -> Listing:
 def _of_variables(variables: Mapping[str, Any], framework: str, path: str, *, evidence: bool) -> Listing:
     """Variables with what their graph knows of them, if they are in one; else with values."""
     graphs = {id(graph): graph for variable in variables.values() if (graph := _graph_of_variable(variable))}
-    tensors = [_tensor(name, variable) for name, variable in variables.items()]
+    full_names = telling(
+        {key: variable_name(variable) for key, variable in variables.items() if key.endswith(_KEY_END)}
+    )
+    tensors = [_tensor(name, variable, full_names.get(name)) for name, variable in variables.items()]
     if graphs:
         listings = [_of_graph(graph, evidence=evidence) for graph in graphs.values()]
         known = {tensor.name: tensor for listing in listings for tensor in listing.tensors}
@@ -206,8 +222,9 @@ def _joined(tensors: list[Tensor], known: Mapping[str, Tensor]) -> list[Tensor]:
     return list({tensor.name: tensor for tensor in found}.values())
 
 
-def _tensor(name: str, variable: Any) -> Tensor:
-    return Tensor(name, _shape(variable.shape), _type(variable.dtype), getattr(variable, "trainable", None))
+def _tensor(name: str, variable: Any, full_name: str | None) -> Tensor:
+    trainable = getattr(variable, "trainable", None)
+    return Tensor(name, _shape(variable.shape), _type(variable.dtype), trainable, full_name=full_name)
 
 
 def _reader(variables: Mapping[str, Any]) -> Callable[[str], np.ndarray[Any, Any]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from automatch.read import wire
 from automatch.read.bundle import index_path
 from automatch.read.files import damage_as_error
+from automatch.read.full_names import telling
 from automatch.tensor import Tensor
 
 __all__ = ["described"]
@@ -28,13 +29,13 @@ def described(tensors: list[Tensor], graph: bytes, prefix: Path) -> list[Tensor]
     with damage_as_error(index_path(prefix), "object-based checkpoint"):
         fields = wire.at_most(_MAX_NODES, wire.fields(graph), "objects")
         nodes = [_node(graph, at, end) for tag, at, end in fields if tag == 0x0A]
-        full_names = {key: name for node in nodes for key, name in node.attributes}
+        full_names = telling({key: name for node in nodes for key, name in node.attributes})
         slots = _slots(nodes)
     return [_with(tensor, full_names, slots) for tensor in tensors]
 
 
 def _with(tensor: Tensor, full_names: dict[str, str], slots: dict[str, tuple[str, str]]) -> Tensor:
-    full_name = full_names.get(tensor.name) or None
+    full_name = full_names.get(tensor.name)
     slot_of, slot = slots.get(tensor.name, (None, None))
     return replace(tensor, full_name=full_name, slot_of=slot_of, slot=slot) if full_name or slot else tensor
 

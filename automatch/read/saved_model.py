@@ -109,7 +109,7 @@ def _with_trainable(listing: Listing, variables: list[_SavedVariable]) -> Listin
         flags.setdefault(variable.name, set()).add(variable.trainable)
     tensors = []
     for tensor in listing.tensors:
-        found = flags.get(tensor.full_name or tensor.name, set())
+        found = flags.get(tensor.known_as, set())
         tensors.append(replace(tensor, trainable=next(iter(found))) if len(found) == 1 else tensor)
     return replace(listing, tensors=tuple(tensors))
 
