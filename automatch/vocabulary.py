@@ -18,6 +18,7 @@ __all__ = [
     "slot_kind",
     "slot_words",
     "usual_place",
+    "usually_first",
 ]
 
 
@@ -140,6 +141,17 @@ def runs_in_usual_order(runs: Collection[tuple[str, ...]]) -> bool:
     """The same of what runs of words begin with: `encdec attention` comes after `self attention`."""
     firsts = {concept for run in runs for concept in _role_or_meaning(run)[:1]}
     return all(b in _later(a) or a in _later(b) for a, b in combinations(firsts, 2))
+
+
+def usually_first(run: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether codebases create what a run of words stands for before what another one does.
+
+    >>> usually_first(("encoder", "layer"), ("decoder", "layer")), usually_first(("b",), ("a",))
+    (True, False)
+    """
+    if len(run) == len(other) == 1 and _COUNTING.issuperset((*run, *other)):
+        return run < other
+    return usual_place(run)[0] < usual_place(other)[0] and runs_in_usual_order((run, other))
 
 
 @cache

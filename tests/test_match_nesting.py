@@ -217,6 +217,32 @@ def test_what_one_pair_of_numbers_shows_holds_for_no_others_beside_it() -> None:
     assert {name: right[name] for name in found} == found
 
 
+def test_of_two_rows_that_hold_the_same_the_one_that_codebases_begin_with_comes_first() -> None:
+    """All layers of the encoder were created before those of the decoder, which are no others."""
+    names = [("stem", 3, 32)]
+    names += [
+        (f"net/{part}_layer_{i}/{word}", into, out)
+        for part in ("encoder", "decoder")
+        for i in range(4)
+        for word, into, out in (("shrink", 32, 16), ("mix", 16, 20), ("grow", 20, 32))
+    ]
+    source, target, right = _kernels(_row(names))
+    assert answer(side(source), side(target, order="creation")).accepted == right
+
+
+def test_letters_count_what_a_block_holds_twice() -> None:
+    """`conv_a` was created before `conv_b`, in every block."""
+    names = [("zero", 3, 16)]
+    names += [
+        (f"block_{i}/{word}_{letter}", into, out)
+        for i in range(6)
+        for letter in "ab"
+        for word, into, out in (("wide", 16, 24), ("narrow", 24, 20), ("last", 20, 16))
+    ]
+    source, target, right = _kernels(_row(names))
+    assert answer(side(source), side(target, order="creation")).accepted == right
+
+
 def test_layers_that_a_constructor_makes_are_read_as_another_code_calls_them() -> None:
     """`last` is made before the gate that it is called behind, in every block."""
     block = (

@@ -14,7 +14,7 @@ from itertools import combinations, permutations, product
 from typing import NamedTuple
 
 from automatch.names import Name, parted
-from automatch.vocabulary import runs_in_usual_order, usual_place
+from automatch.vocabulary import usually_first
 
 __all__ = ["Scope", "Way", "left_over", "places_in", "tree", "way_to"]
 
@@ -234,17 +234,22 @@ def _beside(row: _Row, other: _Row) -> Iterator[tuple[Scope, Scope, int]]:
 def _usual(scope: Scope) -> _Rules:
     """The order in which codebases usually create what the words of a scope stand for."""
     single = [row.words for row in scope.rows if row.words and -1 in row.numbers]
-    found: dict[_Rule, Scope | None] = {}
-    for words, others in permutations(single, 2):
-        _, own, other = parted(words, others)
-        named = tuple(map(str, own)), tuple(map(str, other))
-        if (
-            own
-            and other
-            and usual_place(named[0])[0] < usual_place(named[1])[0]
-            and runs_in_usual_order(named)
-        ):
-            found[scope.path, words, others, 0] = None
+    pairs = permutations(single, 2)
+    return {(scope.path, words, others, 0): None for words, others in pairs if _comes_first(words, others)}
+
+
+def _comes_first(words: _Words, others: _Words) -> bool:
+    """Whether codebases usually create what the words stand for before what the others do."""
+    _, own, other = parted(words, others)
+    return bool(own and other) and usually_first(tuple(map(str, own)), tuple(map(str, other)))
+
+
+def _usual_rows(scope: Scope) -> _Needs:
+    """All of a row before the first of another, where codebases usually create them in this order."""
+    found: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+    for (o, other), (r, row) in permutations(enumerate(scope.rows), 2):
+        if -1 not in (*other.numbers, *row.numbers) and _comes_first(other.words, row.words):
+            found[r, 0].append((o, len(other.scopes) - 1))
     return found
 
 
@@ -328,11 +333,14 @@ class _Parser:
         return found
 
     def _all_needs(self, scope: Scope) -> list[_Needs]:
-        """What is to come before what by usage and rules, then by rules; then nothing. Each once."""
+        """What is to come before what: by usage, also of rows, and rules; by rules; by nothing. Each once."""
         if scope not in self._needs:
             usual = _usual(scope) if self._usual else {}
             by_rules = (_needs(scope, rules) for rules in ({**self._rules, **usual}, self._rules))
             every: list[_Needs] = [*by_rules, {}]
+            if self._usual and (rows := _usual_rows(scope)):
+                first = every[0]
+                every.insert(0, {at: [*rows.get(at, ()), *first.get(at, ())] for at in {**rows, **first}})
             self._needs[scope] = [needs for at, needs in enumerate(every) if needs not in every[:at]]
         return self._needs[scope]
 
