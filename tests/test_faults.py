@@ -95,6 +95,56 @@ def test_apply_killed_at_any_step_leaves_the_old_checkpoint_or_the_new_one(
     assert sum(was == "old" for was in found) > 3
 
 
+# Several processes write to the same place at once, over and over. Prints how many of each time ended well.
+TOGETHER = """
+import os, sys
+from automatch.errors import UnwritableFile
+from automatch.rewrite import apply
+for out in sys.argv[3:]:
+    ready, go = os.pipe()
+    children = []
+    for _ in range(3):
+        if not (child := os.fork()):
+            os.close(go)
+            os.read(ready, 1)
+            try:
+                apply(sys.argv[1], out, force=sys.argv[2] == "force")
+            except UnwritableFile:
+                os._exit(1)
+            os._exit(0)
+        children.append(child)
+    os.close(go)
+    print(sum(os.waitpid(child, 0)[1] == 0 for child in children))
+"""
+
+
+@pytest.mark.parametrize("force", [False, True], ids=["", "force"])
+@pytest.mark.parametrize("turned", [True, False], ids=["changed values", "names alone"])
+def test_several_that_write_one_checkpoint_at_once_leave_one_that_is_whole(
+    turning: Path, tmp_path: Path, force: bool, turned: bool
+) -> None:
+    given = Plan.load(turning)
+    if not turned:
+        given = given.decide([f"b/{i}" for i in range(1, COUNT, 2)], "reject")
+        given.save(turning)
+    outs = [tmp_path / str(number) / "new.ckpt" for number in range(20)]
+    for out in outs:
+        out.parent.mkdir()
+    line = [sys.executable, "-c", TOGETHER, str(turning), "force" if force else "", *map(str, outs)]
+    counts = subprocess.run(line, check=True, capture_output=True, text=True).stdout.split()
+    assert set(counts) == {"3" if force else "1"}
+    for out in outs:
+        listing = read(out)
+        assert listing.values is not None
+        for entry in given.accepted:
+            value = NEW[entry.source]
+            np.testing.assert_array_equal(
+                listing.values(entry.target), value if entry.transform == "identity" else value.T
+            )
+        shards = {path.name for path in out.parent.iterdir()} - {"new.ckpt.index"}
+        assert len({name.rpartition("-")[2] for name in shards}) == 1, "one checkpoint's alone"
+
+
 def test_several_writers_of_one_plan_do_not_mix(tmp_path: Path) -> None:
     plans = [plan([pair(f"a/{i}", f"{writer}/{i}") for i in range(300)]) for writer in range(4)]
     paths = [made.save(tmp_path / f"{i}.json") for i, made in enumerate(plans)]

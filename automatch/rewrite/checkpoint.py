@@ -27,7 +27,7 @@ from automatch.tensor import Listing
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Written", "write_checkpoint"]
+__all__ = ["Draft", "Written", "write_checkpoint"]
 
 COPIED = 16 * 2**20
 
@@ -43,6 +43,41 @@ class Written:
     copied: int
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A checkpoint with all its values, and still without its index and the final names of its data shards.
+
+    The names of all shards say how many there are, and none may be that of another checkpoint's shard where
+    this one goes: they are given last, when that is known.
+    """
+
+    place: Path
+    header: Header
+    entries: dict[str, Entry]
+    pieces: dict[tuple[str, Extent], Entry]
+    written: Written
+
+    def finish(self, not_in: Container[int] = ()) -> None:
+        """Names the shards, and writes the index. Raises OSError.
+
+        not_in: numbers of shards that the checkpoint must not have; empty shards are added for that.
+        """
+        count = next(number for number in itertools.count(self.header.shards) if number not in not_in)
+        for number in range(self.header.shards):
+            _draft_path(self.place, number).rename(data_path(self.place, number, count))
+        for number in range(self.header.shards, count):
+            data_path(self.place, number, count).touch()
+        with open(index_path(self.place), "xb") as file:
+            file.write(index_bytes(replace(self.header, shards=count), self.entries, self.pieces))
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _draft_path(place: Path, shard: int) -> Path:
+    """A data shard's file as long as it is not known how many there will be."""
+    return data_path(place, shard, 0)
+
+
 def write_checkpoint(
     place: Path,
     moves: Sequence[Move],
@@ -51,13 +86,10 @@ def write_checkpoint(
     *,
     copy: bool,
     progress: Progress,
-    not_in: Container[int] = (),
-) -> Written:
-    """What was written as the checkpoint of the prefix `place`; nothing of that name may stand there.
+) -> Draft:
+    """What was written of the checkpoint of the prefix `place`, to be finished; nothing may stand there.
 
     shards: the source's data shards; None where it has no index, and all values are streamed.
-    not_in: numbers of shards that the checkpoint must not have, because shards named so stand where it goes;
-        empty shards are added for that.
 
     Raises:
         UnreadableFile: a tensor that has to be read is damaged.
@@ -69,22 +101,17 @@ def write_checkpoint(
     old = _used(kept, shards)
     # A checkpoint has a data shard even if it holds nothing.
     streams = bool(changed) or not old
-    count = next(number for number in itertools.count(len(old) + streams) if number not in not_in)
     entries, pieces = _kept_entries(kept, shards, old) if shards is not None else ({}, {})
     progress.total = sum(move.nbytes for move in changed)
     paths = [shards.bundle.shards[shard] for shard in old] if shards is not None else []
-    linked = [_link(path, data_path(place, i, count), copy, progress) for i, path in enumerate(paths)]
-    for number in range(len(old), count - streams):
-        data_path(place, number, count).touch()
-    header = Header(count, "little") if shards is None else replace(shards.bundle.header, shards=count)
+    linked = [_link(path, _draft_path(place, i), copy, progress) for i, path in enumerate(paths)]
+    header = Header(1, "little") if shards is None else shards.bundle.header
+    header = replace(header, shards=len(old) + streams)
     if streams:
-        with open(data_path(place, count - 1, count), "xb") as file:
+        with open(_draft_path(place, len(old)), "xb") as file:
             entries |= _stream(file, changed, source, shards, header, progress)
-    with open(index_path(place), "xb") as file:
-        file.write(index_bytes(header, entries, pieces))
-        file.flush()
-        os.fsync(file.fileno())
-    return Written(tuple(move.target.name for move in changed), sum(linked), len(linked) - sum(linked))
+    written = Written(tuple(move.target.name for move in changed), sum(linked), len(linked) - sum(linked))
+    return Draft(place, header, entries, pieces, written)
 
 
 def _is_kept(move: Move, shards: Shards) -> bool:

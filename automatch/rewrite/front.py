@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from automatch.errors import PlanError, RestoreError, UnwritableFile, UsageError
-from automatch.files import beside, reason
+from automatch.errors import PlanError, RestoreError, UsageError
 from automatch.moves import collect, source_of, targets_of
 from automatch.plan import Plan
 from automatch.rewrite.checkpoint import Written, write_checkpoint
+from automatch.rewrite.place import check_free, moved_into, prefix
 from automatch.rewrite.progress import Progress, Report
 from automatch.rewrite.weights import FORMS, writer
 from automatch.shards import shards_of
@@ -75,7 +72,8 @@ def apply(
         UsageError: an unknown `to`.
         PlanError: pairs are undecided. PlanIsStale: the source is not the one of the plan.
         UnreadableFile: the source is missing or damaged. RestoreError: a pair cannot be carried out.
-        UnwritableFile: `out` stands already or cannot be written. What stood there is as it was.
+        UnwritableFile: `out` stands already, or does when all is written, or cannot be written. What stands
+            there is as it was.
     """
     if to != "checkpoint" and to not in FORMS:
         raise UsageError(
@@ -86,18 +84,16 @@ def apply(
     listing = _with_values(source_of(agreed, source))
     targets = targets_of(agreed)
     moves = collect(agreed, listing, targets, cast=True, slots=True, strict=True).moves
-    place = _free(Path(out), force=force)
-    with _moved_into_place(place) as folder:
+    place = prefix(Path(out))
+    check_free(place, force=force)
+    steps = Progress(progress, sum(move.nbytes for move in moves))
+    shards = shards_of(listing)
+    with moved_into(place, force=force) as files:
         if to == "checkpoint":
-            steps = Progress(progress)
-            shards = shards_of(listing)
-            counts = _counts(place)
-            written = write_checkpoint(
-                folder / place.name, moves, listing, shards, copy=copy, progress=steps, not_in=counts
-            )
+            draft = write_checkpoint(files.path, moves, listing, shards, copy=copy, progress=steps)
+            files.finish, written = draft.finish, draft.written
         else:
-            steps = Progress(progress, sum(move.nbytes for move in moves))
-            writer(to, agreed.target.format)(folder / place.name, moves, listing, steps)
+            writer(to, agreed.target.format)(files.path, moves, listing, steps)
             written = Written(tuple(move.target.name for move in moves), 0, 0)
     names = tuple(move.target.name for move in moves)
     known = set(names)
@@ -120,71 +116,3 @@ def _with_values(listing: Listing) -> Listing:
         why = " ".join(listing.notes) or "It holds names only."
         raise RestoreError(f"'{listing.path or listing.format}' has no values to write. {why}")
     return listing
-
-
-def _free(out: Path, *, force: bool) -> Path:
-    """The prefix to write. Raises UnwritableFile where something stands there."""
-    place = out.with_name(out.name.removesuffix(".index"))
-    if not place.name or not place.parent.is_dir():
-        raise UnwritableFile(f"'{place.parent}' is no folder. Make it first, or name another place with -o.")
-    standing = _files(place.parent, place.name)
-    if standing and not force:
-        raise UnwritableFile(
-            f"'{standing[0]}' stands already. Name another place with -o, or replace it with --force."
-        )
-    return place
-
-
-def _files(folder: Path, name: str) -> list[Path]:
-    """The files of the checkpoint of a name, the index first, and a file of that very name."""
-    shard = re.compile(re.escape(name) + r"(\.(index|data-\d{5,}-of-\d{5,}))?")
-    return sorted(
-        (path for path in folder.iterdir() if shard.fullmatch(path.name) and not path.is_dir()), reverse=True
-    )
-
-
-def _counts(place: Path) -> set[int]:
-    """The numbers of shards in the names of the data shards that stand at a place."""
-    shards = (path.name for path in _files(place.parent, place.name) if ".data-" in path.name)
-    return {int(name.rpartition("-")[2]) for name in shards}
-
-
-@contextmanager
-def _moved_into_place(place: Path) -> Iterator[Path]:
-    """A folder beside the place, whose files come to stand there together when the block ends well.
-
-    What stood there is as it was if anything fails.
-    """
-    try:
-        with beside(place, Path.mkdir) as folder:
-            yield folder
-            _exchange(place, folder)
-    except OSError as error:
-        raise UnwritableFile(
-            f"cannot write '{place}': {reason(error)}. Name another place with -o, or make room there."
-        ) from error
-
-
-def _exchange(place: Path, folder: Path) -> None:
-    """Move the folder's files to the place, and away what else stands there.
-
-    Data shards come first, under names that none there has; the index, which says how many there are,
-    replaces the old one in a single step. Stopped in between, the old checkpoint or the new one is whole.
-    """
-    standing = _files(place.parent, place.name)
-    first, *shards = _files(folder, place.name)
-    placed: list[Path] = []
-    try:
-        for path in shards:
-            placed.append(place.parent / path.name)
-            path.rename(placed[-1])
-        first.replace(place.parent / first.name)
-    except BaseException:
-        for path in placed:
-            path.unlink(missing_ok=True)
-        raise
-    for path in standing:
-        if path.name != first.name:
-            # The new checkpoint stands, whether or not the old one's data can be removed.
-            with suppress(OSError):
-                path.unlink()
