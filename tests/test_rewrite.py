@@ -324,6 +324,21 @@ def test_a_missing_folder_is_said_in_words(tmp_path: Path) -> None:
         apply(plan, tmp_path / "nowhere" / "new.ckpt")
 
 
+@pytest.mark.parametrize("out", ["", ".", "..", "/", "sub/", "sub/..", ".index", "sub/.index"])
+def test_a_folder_as_the_output_is_said_to_be_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    plan = plan_for(checkpoint(tmp_path, VALUES), {"b": "old/b"})
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path)
+    before = leftovers(tmp_path.parent), sorted(tmp_path.rglob("*"))
+    with pytest.raises(
+        UnwritableFile, match=r"is a folder\. Name the prefix of the checkpoint to write in it"
+    ):
+        apply(plan, out)
+    assert (leftovers(tmp_path.parent), sorted(tmp_path.rglob("*"))) == before
+
+
 def test_a_file_of_another_format_becomes_a_checkpoint(tmp_path: Path) -> None:
     np.savez(tmp_path / "weights.npz", w=VALUES["old/w"], b=VALUES["old/b"])
     plan = plan_for(str(tmp_path / "weights.npz"), {"net/w": ("w", "transpose:1,0"), "net/b": "b"})

@@ -84,7 +84,7 @@ def apply(
     listing = _with_values(source_of(agreed, source))
     targets = targets_of(agreed)
     moves = collect(agreed, listing, targets, cast=True, slots=True, strict=True).moves
-    place = prefix(Path(out))
+    place = prefix(out)
     check_free(place, force=force)
     steps = Progress(progress, sum(move.nbytes for move in moves))
     shards = shards_of(listing)

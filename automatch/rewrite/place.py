@@ -32,10 +32,16 @@ class Files:
     finish: Callable[[Collection[int]], None] | None = None
 
 
-def prefix(out: Path) -> Path:
-    """The prefix, or the file, that is to be written. Raises UnwritableFile where there is no such folder."""
-    place = out.with_name(out.name.removesuffix(".index"))
-    if not place.name or not place.parent.is_dir():
+def prefix(out: str | os.PathLike[str]) -> Path:
+    """The prefix, or the file, that is to be written. Raises UnwritableFile for a folder, or in none."""
+    given = os.fspath(out).removesuffix(".index")
+    if os.path.split(given)[1] in ("", os.curdir, os.pardir):
+        raise UnwritableFile(
+            f"'{given or os.curdir}' is a folder. Name the prefix of the checkpoint to write in it, or the "
+            f"file: '{Path(given, 'renamed.ckpt')}' for instance."
+        )
+    place = Path(given)
+    if not place.parent.is_dir():
         raise UnwritableFile(f"'{place.parent}' is no folder. Make it first, or name another place with -o.")
     return place
 
