@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import cached_property
 from math import prod
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from automatch.errors import UnreadableFile
 from automatch.read.bundle import Bundle, Entry, data_path, read_bundle
+from automatch.read.files import damage_as_error, open_regular
 from automatch.read.tf_types import ITEM_SIZE, numpy_dtype
 from automatch.read.values import BundleValues
 
@@ -46,14 +48,7 @@ class Shards:
 
     @cached_property
     def _maps(self) -> dict[int, np.ndarray]:
-        import numpy as np
-
-        return {
-            shard: np.asarray(np.memmap(path, np.uint8, "r"))
-            if path.stat().st_size
-            else np.empty(0, np.uint8)
-            for shard, path in self.bundle.shards.items()
-        }
+        return {shard: _map(path) for shard, path in self.bundle.shards.items()}
 
     def path(self, entry: Entry) -> Path:
         """The file that the bytes of an entry lie in."""
@@ -96,6 +91,16 @@ class Shards:
                 f"'{self.path(entry)}' is damaged: the bytes of '{name}' do not fit their checksum. "
                 "Copy it again from where it was made."
             )
+
+
+def _map(path: Path) -> np.ndarray:
+    """The bytes of a file, mapped. Raises UnreadableFile."""
+    import numpy as np
+
+    with damage_as_error(path, "data shard"), open_regular(path) as file:
+        # What is empty cannot be mapped.
+        empty = not os.fstat(file.fileno()).st_size
+        return np.empty(0, np.uint8) if empty else np.asarray(np.memmap(file, np.uint8, "r"))
 
 
 def masked(crc: int) -> int:

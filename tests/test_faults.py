@@ -217,6 +217,12 @@ def without_privileges() -> None:
     ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)
 
 
+def without_any_privileges() -> None:
+    # Nor does root read what nobody may read without CAP_DAC_READ_SEARCH.
+    without_privileges()
+    ctypes.CDLL(None).prctl(24, 2, 0, 0, 0)
+
+
 VERBS = [
     ("suggest", "old.ckpt", "target.json", "-o", "out/new.json"),
     ("suggest", "old.ckpt", "target.json", "-o", "out/old.json", "--force"),
@@ -264,3 +270,21 @@ def test_what_cannot_be_written_is_one_line_and_leaves_everything_as_it_was(
         assert words in errors[0], (verb, errors[0])
         assert listed(workplace) == before, verb
     (workplace / "out").chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("new.ckpt",), ("new.ckpt", "--copy"), ("new.npz", "--to", "npz"), ("new.st", "--to", "safetensors")],
+    ids=" ".join,
+)
+def test_a_data_shard_that_may_not_be_read_is_named_rather_than_the_output(
+    turning: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    (shard,) = tmp_path.glob("old.ckpt.data-*")
+    before = listed(tmp_path)
+    shard.chmod(0)
+    done = automatch("apply", turning, "-o", *options, cwd=tmp_path, preexec_fn=without_any_privileges)
+    shard.chmod(0o644)
+    said = f"'{shard}' cannot be opened: Permission denied. Check the path and its permissions."
+    assert (done.returncode, done.stderr) == (1, f"automatch: error: {said}\n")
+    assert listed(tmp_path) == before

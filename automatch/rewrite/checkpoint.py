@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from automatch.moves import Move
 from automatch.read.bundle import Entry, Header, data_path, index_path
+from automatch.read.files import damage_as_error, open_regular
 from automatch.read.slices import Extent
 from automatch.read.tf_types import NAME
 from automatch.rewrite.entries import index_bytes
@@ -92,7 +93,7 @@ def write_checkpoint(
     shards: the source's data shards; None where it has no index, and all values are streamed.
 
     Raises:
-        UnreadableFile: a tensor that has to be read is damaged.
+        UnreadableFile: a tensor that has to be read is damaged, or a data shard cannot be read.
         OSError: a file cannot be written.
     """
     kept = [move for move in moves if shards is not None and _is_kept(move, shards)]
@@ -162,11 +163,18 @@ def _link(old: Path, new: Path, copy: bool, progress: Progress) -> bool:
         else:
             return True
     progress.total += old.stat().st_size
-    with open(old, "rb") as source, open(new, "xb") as target:
-        while chunk := source.read(COPIED):
+    with open(new, "xb") as target:
+        for chunk in _chunks(old):
             target.write(chunk)
             progress.step(len(chunk))
     return False
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    """The bytes of a data shard. Raises UnreadableFile, so that it is not mistaken for what is written."""
+    with damage_as_error(path, "data shard"), open_regular(path) as file:
+        while chunk := file.read(COPIED):
+            yield chunk
 
 
 def _stream(
