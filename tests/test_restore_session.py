@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from automatch.errors import AutomatchError, PlanIsStale, RestoreError, UnreadableFile
 from automatch.read import read
-from automatch.restore import Restored, restore
+from automatch.restore import Restored, restore, restore_auto
 from restore_helpers import checkpoint, partitioned_checkpoint, plan_of, random_values, tf1
 
 VALUES = {
@@ -233,6 +233,20 @@ def test_a_missing_or_short_data_shard_is_named(prefix: str, graph: tf.Graph) ->
         shard.unlink()
         with pytest.raises(RestoreError, match=r"data-00000-of-00001' is missing"):
             restore(session, prefix, plan)
+
+
+def test_a_data_shard_that_links_to_nothing_is_missing_in_both_calls(prefix: str, graph: tf.Graph) -> None:
+    variable("new/w", VALUES["old/w"])
+    shard = Path(f"{prefix}.data-00000-of-00001")
+    with tf1.Session() as session:
+        plan = plan_of(read(prefix), read(session), {"new/w": "old/w"})
+        shard.unlink()
+        shard.symlink_to("moved/blob")
+        with pytest.raises(RestoreError, match=r"data-00000-of-00001' is missing") as said:
+            restore(session, prefix, plan)
+        with pytest.raises(RestoreError) as said_too:
+            restore_auto(session, prefix)
+        assert str(said.value) == str(said_too.value)
 
 
 def test_a_plan_for_another_graph_is_refused(prefix: str, graph: tf.Graph) -> None:

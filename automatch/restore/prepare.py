@@ -98,5 +98,9 @@ def _stamp(source: Any) -> Stamp:
     if not index.is_file():
         return ()
     files = [index, *sorted(prefix.parent.glob(escape(prefix.name) + ".data-*"))]
-    states = [(path, path.stat()) for path in files]
+    try:
+        states = [(path, path.stat()) for path in files]
+    except OSError:
+        # A link to what is no longer there: reading says so.
+        return ()
     return tuple((str(path), state.st_ino, state.st_size, state.st_mtime_ns) for path, state in states)
