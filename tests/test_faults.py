@@ -145,6 +145,37 @@ def test_several_that_write_one_checkpoint_at_once_leave_one_that_is_whole(
         assert len({name.rpartition("-")[2] for name in shards}) == 1, "one checkpoint's alone"
 
 
+# The command, which is sent a signal whenever it opens something in its temporary folder, to clean up too.
+ENDED = """
+import os, signal, sys
+from automatch.cli import main
+def hook(event, arguments):
+    if event == "open" and ".new.ckpt." in repr(arguments[0]):
+        os.kill(os.getpid(), signal.Signals[sys.argv[1]])
+sys.addaudithook(hook)
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_that_ends_the_command_leaves_nothing_half_done(
+    turning: Path, tmp_path: Path, name: str, code: int
+) -> None:
+    out = checkpoint(tmp_path, {"x": OLD}, "new.ckpt")
+    before = listed(tmp_path)
+    line = [sys.executable, "-c", ENDED, name, "apply", str(turning), "-o", out, "--force"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
+    assert listed(tmp_path) == before
+
+
+def test_under_nohup_the_command_goes_on_when_the_terminal_goes(turning: Path, tmp_path: Path) -> None:
+    line = [sys.executable, "-c", ENDED, "SIGHUP", "apply", str(turning), "-o", str(tmp_path / "new.ckpt")]
+    done = subprocess.run(["nohup", *line], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert state(tmp_path / "new.ckpt") == "new"
+
+
 def test_several_writers_of_one_plan_do_not_mix(tmp_path: Path) -> None:
     plans = [plan([pair(f"a/{i}", f"{writer}/{i}") for i in range(300)]) for writer in range(4)]
     paths = [made.save(tmp_path / f"{i}.json") for i, made in enumerate(plans)]

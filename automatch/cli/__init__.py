@@ -5,6 +5,7 @@
     2 wrong usage
     3 something to decide; two files differ
     4 nothing to decide, but variables without counterpart
+    128 + the number of the signal that ended it
 
 3 and 4 come from `check`, from `--exit-code` and from comparing two files. What a verb needs is imported
 inside it: `automatch --help` takes a tenth of a second.
@@ -15,7 +16,8 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import click
 
@@ -34,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     try:
-        return _run([argument for argument in given if argument != "--debug"])
+        with _tidy_when_ended():
+            return _run([argument for argument in given if argument != "--debug"])
     except BrokenPipeError:
         return _hung_up()
     except KeyboardInterrupt:
@@ -47,6 +50,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug:
             raise
         return _failed(f"{type(error).__name__}: {error}. This is a mistake in automatch: see --debug.")
+
+
+@contextmanager
+def _tidy_when_ended() -> Iterator[None]:
+    """Inside, SIGTERM and SIGHUP clean up as an interrupt does, and exit as a shell has it: 143 and 129.
+
+    Left alone are a signal that is ignored, under nohup for one, and handlers of whoever calls this.
+    """
+    import signal
+    import threading
+
+    names = ("SIGTERM", "SIGHUP") if threading.current_thread() is threading.main_thread() else ()
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    ours = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+
+    def end(number: int, _frame: object) -> None:
+        for each in ours:
+            # A second one would stop the cleaning up.
+            signal.signal(each, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    try:
+        for number in ours:
+            signal.signal(number, end)
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _run(arguments: list[str]) -> int:
