@@ -261,6 +261,21 @@ def test_export_prints_or_writes(waiting: Path, capsys: pytest.CaptureFixture[st
     assert json.loads(Path("m.json").read_text()) == {"x/w": "a/w"}
 
 
+def test_a_checkpoint_that_is_not_where_the_plan_says_can_be_named(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(capsys, "suggest", NAME, NAME, "-q", "-o", "p.json")[0] == 0
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    code, _, err = run(capsys, "apply", "../p.json", "-o", "out")
+    assert code == 1
+    assert f"'{NAME}' does not exist" in err
+    assert "name it with --source" in err
+    assert run(capsys, "apply", "../p.json", "-o", "out", "--source", f"../{NAME}")[0] == 0
+    code, _, err = run(capsys, "apply", "../p.json", "-o", "new", "--source", "nowhere")
+    assert (code, "--source" in err) == (1, False)
+
+
 def test_apply_writes_a_checkpoint_under_the_target_s_names(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

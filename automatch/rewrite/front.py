@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from automatch.errors import PlanError, RestoreError, UsageError
+from automatch.errors import PlanError, RestoreError, UnreadableFile, UsageError
 from automatch.moves import collect, source_of, targets_of
 from automatch.plan import Plan
 from automatch.rewrite.checkpoint import Written, write_checkpoint
@@ -81,7 +81,7 @@ def apply(
         )
     agreed = plan if isinstance(plan, Plan) else Plan.load(plan)
     _check_decided(agreed, skip_undecided=skip_undecided)
-    listing = _with_values(source_of(agreed, source))
+    listing = _with_values(_source(agreed, source))
     targets = targets_of(agreed)
     moves = collect(agreed, listing, targets, cast=True, slots=True, strict=True).moves
     place = prefix(out)
@@ -108,6 +108,18 @@ def _check_decided(plan: Plan, *, skip_undecided: bool) -> None:
             f"{len(waiting)} pairs of the plan are undecided, '{waiting[0]}' for one. "
             "Decide them with 'automatch review', or leave them out with --skip-undecided."
         )
+
+
+def _source(plan: Plan, source: Any) -> Listing:
+    """The listing of the source. Raises as `source_of`, and says how to name another place than the plan."""
+    try:
+        return source_of(plan, source)
+    except UnreadableFile as error:
+        if source is not None:
+            raise
+        raise UnreadableFile(
+            f"{error} If it lies elsewhere than the plan says, name it with --source, or source=…."
+        ) from error
 
 
 def _with_values(listing: Listing) -> Listing:
