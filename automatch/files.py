@@ -14,12 +14,17 @@ from pathlib import Path
 
 from automatch.errors import UnwritableFile
 
-__all__ = ["beside", "locked", "reason", "write_whole"]
+__all__ = ["beside", "is_address", "locked", "reason", "write_whole"]
 
 # Whoever holds a lock reads and writes one small file.
 SECONDS_TO_WAIT = 30.0
 # What is younger may have been made a moment ago, by somebody who is about to lock it.
 SECONDS_TO_LOCK = 60.0
+
+
+def is_address(path: str | os.PathLike[str]) -> bool:
+    """Whether it says where something is on another machine: `gs://…`, `https://…`."""
+    return re.match("[a-z][a-z0-9+.-]+://", os.fspath(path), re.IGNORECASE) is not None
 
 
 def reason(error: OSError) -> str:

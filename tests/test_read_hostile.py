@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
+from automatch.errors import UnreadableFile
 from automatch.read import read, table
 from automatch.read.snappy import decompress
 from automatch.read.wire import encode
@@ -146,6 +147,12 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
     assert "does not exist" in refused(tmp_path / "nothing")
     assert "directory without a checkpoint" in refused(tmp_path / "empty")
     assert len(read(tmp_path / "z")) == 5
+
+
+@pytest.mark.parametrize("address", ["gs://bucket/model.ckpt", "https://host/x.safetensors", "s3://b/k"])
+def test_an_address_is_said_to_be_one_as_it_was_given(address: str) -> None:
+    with pytest.raises(UnreadableFile, match=f"^'{address}' is an address.*Copy it here"):
+        read(address)
 
 
 def test_an_unreadable_file_is_refused_with_the_reason(tmp_path: Path) -> None:

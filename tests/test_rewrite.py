@@ -339,6 +339,12 @@ def test_a_folder_as_the_output_is_said_to_be_one(
     assert (leftovers(tmp_path.parent), sorted(tmp_path.rglob("*"))) == before
 
 
+def test_an_address_as_the_output_is_said_to_be_one(tmp_path: Path) -> None:
+    plan = plan_for(checkpoint(tmp_path, VALUES), {"b": "old/b"})
+    with pytest.raises(UnwritableFile, match="^'gs://bucket/new.ckpt' is an address"):
+        apply(plan, "gs://bucket/new.ckpt")
+
+
 def test_a_file_of_another_format_becomes_a_checkpoint(tmp_path: Path) -> None:
     np.savez(tmp_path / "weights.npz", w=VALUES["old/w"], b=VALUES["old/b"])
     plan = plan_for(str(tmp_path / "weights.npz"), {"net/w": ("w", "transpose:1,0"), "net/b": "b"})

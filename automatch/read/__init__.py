@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from automatch.errors import UnreadableFile
+from automatch.files import is_address
 from automatch.read.enrich import enrich
 from automatch.read.files import cannot_open, first_bytes, open_regular
 from automatch.tensor import Listing
@@ -82,6 +83,11 @@ def read(thing: Any, *, beside: bool = True) -> Listing:
     path = Path(os.fspath(thing))
     if not os.fspath(thing):
         raise UnreadableFile("'' names no file. Give the path of one, or a checkpoint's prefix.")
+    if is_address(thing):
+        raise UnreadableFile(
+            f"'{os.fspath(thing)}' is an address, and only files on a disk are read. "
+            "Copy it here, a checkpoint with its index and all data shards, and give the path of the copy."
+        )
     try:
         listing = _read_path(path)
     except OSError as error:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from automatch.errors import UnwritableFile
-from automatch.files import beside, locked, reason
+from automatch.files import beside, is_address, locked, reason
 
 __all__ = ["Files", "check_free", "moved_into", "prefix"]
 
@@ -35,6 +35,11 @@ class Files:
 def prefix(out: str | os.PathLike[str]) -> Path:
     """The prefix, or the file, that is to be written. Raises UnwritableFile for a folder, or in none."""
     given = os.fspath(out).removesuffix(".index")
+    if is_address(given):
+        raise UnwritableFile(
+            f"'{given}' is an address, and only files on a disk are written. "
+            "Name a place here with -o, and copy it there."
+        )
     if os.path.split(given)[1] in ("", os.curdir, os.pardir):
         raise UnwritableFile(
             f"'{given or os.curdir}' is a folder. Name the prefix of the checkpoint to write in it, or the "
