@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from automatch.describe import Features, describe
 from automatch.matching import Match
-from automatch.shapes import Options, options
+from automatch.shapes import fitting
 from automatch.tensor import Listing
 from automatch.transforms import choose
 
@@ -110,7 +110,11 @@ def _by_name(source: Features, target: Features) -> Iterator[Match]:
         for numbers in here
         if len(here[numbers]) == len(given[template][numbers]) == 1
     ]
-    source_of = {t: s for t, s in pairs if _ways(target, source, t, s)}
+    source_of = {
+        t: s
+        for t, s in pairs
+        if fitting(source.tensors[s], target.tensors[t], source.framework, target.framework)
+    }
     for t, chosen in choose(target, source, source_of.items()).items():
         if not chosen.doubt:
             score = 1.0 if target.names[t].text == source.names[source_of[t]].text else _SCORE
@@ -118,13 +122,6 @@ def _by_name(source: Features, target: Features) -> Iterator[Match]:
             yield Match(
                 target.variables[t], source.variables[source_of[t]], chosen.text, score, score, evidence
             )
-
-
-def _ways(target: Features, source: Features, t: int, s: int) -> Options:
-    wanted, given = target.tensors[t].shape, source.tensors[s].shape
-    if wanted is None or given is None:
-        return ()
-    return options(given, wanted, source.framework, target.framework)
 
 
 def _templates(side: Features) -> dict[tuple[object, ...], dict[tuple[int, ...], list[int]]]:

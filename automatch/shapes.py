@@ -5,7 +5,8 @@
            split    one kernel a head: `(heads * size, in)` -> `(heads, in, size)`
 
 Several can fit one pair of shapes (a square kernel, transposed or not); which one a model means is
-decided for all its kernels together, in `transforms.py`.
+decided for all its kernels together, in `transforms.py`. A person may name a pair that no two frameworks
+would make: of that one more is allowed.
 """
 
 from __future__ import annotations
@@ -16,16 +17,18 @@ from itertools import accumulate
 from operator import mul
 from typing import Literal
 
+from automatch.errors import UsageError
 from automatch.layout import IMAGE, Kind, convention, expected_transform
-from automatch.tensor import Shape
-from automatch.transform import parse
+from automatch.tensor import Shape, Tensor, short_type
+from automatch.transform import IDENTITY, parse
 
-__all__ = ["OptionKind", "Options", "is_vector", "options", "squeezed"]
+__all__ = ["OptionKind", "Options", "fitting", "is_vector", "named", "options", "squeezed"]
 
 OptionKind = Literal["keep", "layout", "split"]
 Options = tuple[tuple[str, OptionKind], ...]
 """`(transform, kind)` of each way that fits, in order of preference."""
 
+_REAL = ("float", "bfloat", "double", "half", "complex")
 _KINDS: tuple[Kind, ...] = ("dense", "conv", "depthwise", "conv_transpose")
 
 
@@ -72,6 +75,47 @@ def options(source: Shape, target: Shape, source_framework: str, target_framewor
     for text, kind in found:
         distinct.setdefault(parse(text).digits(source), (text, kind))
     return tuple(distinct.values())
+
+
+def fitting(source: Tensor, target: Tensor, source_framework: str, target_framework: str) -> Options:
+    """The same of two tensors; none where a shape is not known."""
+    if source.size is None or target.size is None or source.shape is None or target.shape is None:
+        return ()
+    # Tables of integers follow no layer's layout.
+    layout = source_framework if source.dtype.startswith(_REAL) else target_framework
+    return options(source.shape, target.shape, layout, target_framework)
+
+
+def named(source: Tensor, target: Tensor, source_framework: str, target_framework: str) -> Options:
+    """The same of a pair that a person names: two axes may have changed places, and a shape may be open.
+
+    Raises UsageError: nothing turns one shape into the other.
+
+    >>> named(Tensor("w", (5, 4), "float32"), Tensor("x", (4, 5), "float32"), "tf1", "keras2")
+    (('transpose:1,0', 'layout'),)
+    """
+    if source.size is None or target.size is None:
+        ways: Options = (("identity", "keep"),) if IDENTITY.fits(source.shape, target.shape) else ()
+    else:
+        ways = fitting(source, target, source_framework, target_framework) or _exchanged(source, target)
+    if not ways:
+        given, wanted = (short_type(tensor.dtype, tensor.shape) for tensor in (source, target))
+        raise UsageError(
+            f"'{source.name}' {given} cannot become '{target.name}' {wanted}: "
+            "neither a reshape nor an exchange of two axes leads there. Pair it with another."
+        )
+    return ways
+
+
+def _exchanged(source: Tensor, target: Tensor) -> Options:
+    """The exchange of two axes that turns one shape into the other, if one does."""
+    before, after = source.shape or (), target.shape or ()
+    moved = [axis for axis, lengths in enumerate(zip(before, after, strict=False)) if len(set(lengths)) > 1]
+    order = list(range(len(before)))
+    if len(before) == len(after) and len(moved) == 2:
+        order[moved[0]], order[moved[1]] = order[moved[1]], order[moved[0]]
+    text = "transpose:" + ",".join(map(str, order))
+    return ((text, "layout"),) if order and parse(text).fits(before, after) else ()
 
 
 def _recut(source: Shape, target: Shape) -> bool:

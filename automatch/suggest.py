@@ -22,6 +22,7 @@ from automatch.matching import Match, Matching
 from automatch.plan import Alternative, Options, Pair, Plan, RuleRecord, Side, Suggestion, Unmatched, Unused
 from automatch.read import read
 from automatch.rules import Mark, fold
+from automatch.shapes import named
 from automatch.tensor import Listing, Tensor
 from automatch.transform import parse
 from automatch.version import VERSION
@@ -56,7 +57,7 @@ def suggest(
 
     Raises:
         UnreadableFile, UnsupportedTarget: a side cannot be read.
-        UsageError: an option names what does not exist.
+        UsageError: an option names what does not exist, or a pair whose shapes no transform brings together.
     """
     if not 0 <= min_score <= 1:
         raise UsageError(f"min_score is {min_score}, and scores lie between 0 and 1. Take 0.8, for instance.")
@@ -97,6 +98,7 @@ def _check_pairs(fixed: Mapping[str, str], source: Listing, target: Listing) -> 
         for name, listing, side in ((wanted, target, "target"), (given, source, "source")):
             if name not in listing.by_name:
                 raise UsageError(f"the {side} has no '{name}'.{closest(name, listing.by_name)}")
+        named(source.by_name[given], target.by_name[wanted], source.framework, target.framework)
 
 
 def _excluded(target: Listing, globs: Collection[str], fixed: Mapping[str, str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from automatch.describe import Features
 from automatch.layout import convention, flattened
-from automatch.shapes import OptionKind, Options, is_vector, options, squeezed
+from automatch.shapes import OptionKind, Options, is_vector, named, squeezed
 from automatch.tensor import Shape
 
 __all__ = ["Chosen", "choose"]
@@ -28,7 +28,6 @@ _UNKNOWN = "no layer's layout is known for a parameter of this kind and rank"
 # One head that is kept in another layout does not bring all square kernels into doubt.
 _MAJORITY, _FEW = 0.9, 3
 _VECTORS = frozenset(("bias", "offset", "mean", "variance"))
-_REAL = ("float", "bfloat", "double", "half", "complex")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +94,8 @@ def _own_doubt(
 
 
 def _ways(target: Features, source: Features, t: int, s: int) -> Options:
-    wanted, given = target.tensors[t].shape, source.tensors[s].shape
-    assert wanted is not None
-    assert given is not None
-    # Tables of integers follow no layer's layout.
-    layout = source.framework if source.tensors[s].dtype.startswith(_REAL) else target.framework
-    return options(given, wanted, layout, target.framework)
+    # What only a person would pair comes here because a person has.
+    return named(source.tensors[s], target.tensors[t], source.framework, target.framework)
 
 
 def _cast(text: str, target: Features, source: Features, t: int, s: int) -> str:

@@ -132,6 +132,10 @@ def test_no_other_file_is_written_over(folder: Path, capsys: pytest.CaptureFixtu
         (["suggest", NAME, "nowhere"], "'nowhere'"),
         (["suggest", NAME, NAME, "--pair", "logit/DX=logit/DW"], "no 'logit/DX'. Did you mean 'logit/DW'"),
         (["suggest", NAME, NAME, "--pair", "logit/DW=logit/DV"], "the source has no 'logit/DV'"),
+        (
+            ["suggest", NAME, NAME, "--pair", "logit/DW=logit/biases"],
+            "'logit/biases' f32[10] cannot become 'logit/DW' f32[64,10]",
+        ),
         (["suggest", NAME, NAME, "-o", "nowhere/p.json"], "cannot write 'nowhere/p.json'"),
         (["suggest", NAME, "foreign"], "'foreign'"),
         (["suggest", "", NAME], "'' names no file"),

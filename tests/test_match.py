@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 import automatch
-from automatch.tensor import Listing, Order, Tensor
+from automatch.tensor import Listing, Order, Shape, Tensor
 from match_models import (
     Model,
     Part,
@@ -177,6 +177,15 @@ def test_a_table_of_integers_is_never_transposed() -> None:
     found = answer(source, replace(wanted, tensors=(table, *wanted.tensors)))
     assert found.transforms["m/block/attention/bias_idxs"] == "identity"
     assert found.transforms["m/block/attention/query/kernel"] == "transpose:1,0"
+
+
+@pytest.mark.parametrize("shapes", [((5, 4), (4, 5)), ((3, 2, 4, 5), (4, 5, 2, 3))])
+def test_a_table_of_integers_that_fits_transposed_alone_is_left(shapes: tuple[Shape, Shape]) -> None:
+    source = Listing(
+        (Tensor("x.table", shapes[0], "int64"), Tensor("y.weight", (7, 4), "float32")), framework="torch"
+    )
+    target = Listing((Tensor("x/table", shapes[1], "int64"), Tensor("y/kernel", (4, 7), "float32")))
+    assert answer(source, target).accepted == {"y/kernel": "y.weight"}
 
 
 def test_a_square_parameter_outside_any_layer_is_a_question_between_torch_sides() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from automatch.errors import UnreadableFile, UnsupportedTarget
+from automatch.errors import UnreadableFile, UnsupportedTarget, UsageError
 from automatch.plan import Plan
 from automatch.read import read
 from automatch.restore import restore, restore_auto
@@ -203,3 +204,30 @@ def test_one_glob_to_exclude_needs_no_list(tmp_path: Path) -> None:
     restored = restore_auto(variables, checkpoint(tmp_path, values), exclude="head/*", quiet=True)
     assert (restored.restored, restored.unmatched) == (["net/w", "net/b"], ["head/w"])
     assert restored.plan.options.exclude == ("head/*",)
+
+
+@pytest.mark.parametrize(
+    ("shape", "order"),
+    [((4, 3, 2), (0, 1, 2)), ((3, 4, 2), (1, 0, 2)), ((2, 3, 4), (2, 1, 0)), ((12, 2), (0, 1, 2))],
+)
+def test_a_pair_that_a_person_names_is_reshaped_or_has_two_axes_exchanged(
+    tmp_path: Path, shape: tuple[int, ...], order: tuple[int, ...]
+) -> None:
+    values = random_values({"net/w": (4, 3, 2), "net/b": (3,)})
+    x = tf.Variable(tf.zeros(shape))
+    prefix = checkpoint(tmp_path, values)
+    restored = restore_auto({"x": x}, prefix, pairs={"x": "net/w"}, quiet=True)
+    assert restored.restored == ["x"]
+    np.testing.assert_array_equal(x.numpy(), values["net/w"].transpose(order).reshape(shape))
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (2, 6), (4,), (4, 4)])
+def test_a_pair_whose_shapes_cannot_meet_is_refused_before_anything_is_restored(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    prefix = checkpoint(tmp_path, random_values({"net/w": (4, 3), "net/b": (3,)}))
+    variables = {"x": tf.Variable(tf.zeros(shape)), "b": tf.Variable(tf.zeros([3]))}
+    wanted = re.escape(f"f32[{','.join(map(str, shape))}]")
+    with pytest.raises(UsageError, match=rf"^'net/w' f32\[4,3\] cannot become 'x' {wanted}: [^\n]*$"):
+        restore_auto(variables, prefix, pairs={"x": "net/w"}, quiet=True)
+    np.testing.assert_array_equal(variables["b"].numpy(), np.zeros(3))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from automatch.describe import Features
 from automatch.evidence.values import HINTS
-from automatch.shapes import options
+from automatch.shapes import fitting
 from automatch.tensor import Dataflow, Tensor
 
 __all__ = ["IMPOSSIBLE", "Block", "blocks", "kinds"]
@@ -99,9 +99,7 @@ def _kernel_size(side: Features, i: int) -> int | None:
 
 
 def _fit(source: Tensor, target: Tensor, source_framework: str, target_framework: str) -> float:
-    assert source.shape is not None
-    assert target.shape is not None
-    ways = options(source.shape, target.shape, source_framework, target_framework)
+    ways = fitting(source, target, source_framework, target_framework)
     if not ways:
         return IMPOSSIBLE
     reshaped = all(text == "reshape" for text, _ in ways)
