@@ -14,7 +14,9 @@ from automatch.names import natural_key, parted, template
 from automatch.score import PARTS
 from automatch.solve import Solution
 
-__all__ = ["SURE", "doubt", "evidence", "questions", "runners_up"]
+__all__ = ["DECIDED", "SURE", "doubt", "evidence", "questions", "runners_up"]
+
+DECIDED = "what a person has decided"
 
 SURE = 0.9
 """The score from which on a pair has no doubt to tell."""
@@ -31,7 +33,7 @@ _LABELS = {
     "neighbours": "neighbours that are matched",
     "order": "order of the variables",
     "indices": "numbers of the name",
-    "answers": "what a person has decided",
+    "answers": DECIDED,
 }
 
 

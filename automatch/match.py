@@ -15,7 +15,7 @@ from automatch.answers import answers
 from automatch.assign import Assigned
 from automatch.confidence import probability, standings
 from automatch.describe import Features, describe
-from automatch.explain import SURE, doubt, evidence, questions, runners_up
+from automatch.explain import DECIDED, SURE, doubt, evidence, questions, runners_up
 from automatch.follow import copies, followers, numbers
 from automatch.many import many_to_one
 from automatch.matching import Match, Matching, Standing
@@ -26,12 +26,13 @@ from automatch.score import Scores
 from automatch.slots import Satellite, satellites
 from automatch.solve import Solution, solve
 from automatch.tensor import Listing
-from automatch.transforms import choose
+from automatch.transforms import choose, settle
 
 __all__ = ["match"]
 
 # An optimizer's number under its own last word: right wherever the corpus has one.
 _NUMBER = 0.95
+_BY_PERSON = 0.99
 
 
 def match(
@@ -44,9 +45,12 @@ def match(
 ) -> Matching:
     """The proposed mapping from source tensors to target variables.
 
-    fixed: target name -> source name, pairs that a person has decided; they hold, and teach the rest.
+    fixed: target name -> source name, pairs that a person has decided; they hold, and teach the rest. Several
+        targets may have one source.
     forbidden: (target name, source name) pairs that a person has refused.
     use_ema: take moving averages as the source of the variables they shadow.
+
+    Raises UsageError: nothing turns the source of a fixed pair into its target.
     """
     place_t = {tensor.name: i for i, tensor in enumerate(target.tensors)}
     place_s = {tensor.name: i for i, tensor in enumerate(source.tensors)}
@@ -58,6 +62,7 @@ def match(
         aside_s.pop(s, None)
     small = reduce(source, target, _others(source, aside_s), _others(target, aside_t), decided)
     found, why = small.spread(_variables(source, target, small, decided, refused), decided, refused)
+    found |= _held(found, decided, source, target)
     found |= _satellites(found, aside_s, aside_t, source, target, refused)
     pieces = many_to_one(target, source, found, aside_t, aside_s)
     if use_ema:
@@ -66,7 +71,7 @@ def match(
     taken = {match.source for match in matches}
     return Matching(
         matches,
-        unmatched(target, source, found, aside_t) | why,
+        unmatched(target, source, found, aside_t) | {t: text for t, text in why.items() if t not in found},
         unused(source, target, taken, aside_s),
         pieces,
     )
@@ -144,6 +149,21 @@ def _score(wanted: Features, given: Features, pair: Assigned, standing: Standing
     score = probability(standing)
     same = wanted.names[pair.target].text == given.names[pair.source].text
     return 1.0 if same and score > SURE else score
+
+
+def _held(
+    found: Mapping[int, Match], decided: Mapping[int, int], source: Listing, target: Listing
+) -> dict[int, Match]:
+    """The pairs by a person that no assignment makes: several of one source, or of a shape that is open."""
+    left = {t: s for t, s in decided.items() if t not in found or found[t].source != s}
+    if not left:
+        return {}
+    chosen = settle(target, source, left, {t: match.source for t, match in found.items()})
+    parts = ((DECIDED, _BY_PERSON),)
+    return {
+        t: Match(t, s, chosen[t].text, _BY_PERSON, _BY_PERSON, parts, doubt=chosen[t].doubt)
+        for t, s in left.items()
+    }
 
 
 def _satellites(

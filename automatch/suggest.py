@@ -50,7 +50,7 @@ def suggest(
     source, target: paths, listings, sessions, graphs, models, lists of variables.
     min_score: pairs of this score and above are accepted, the rest wait for a decision.
     exclude: globs over target names (`*` crosses slashes); what they match stays as it is.
-    pairs: target name -> source name, decided by a person.
+    pairs: target name -> source name, decided by a person; several targets may have one source.
     forbidden: (target name, source name) pairs that a person has refused.
     use_ema: moving averages are the source of the variables they shadow.
     values: vectors whose names give no role are read, to tell scales and variances from offsets and means.

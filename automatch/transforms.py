@@ -2,7 +2,7 @@
 
 A square kernel fits transposed and as it is. The kernels that leave no choice vote, those with the same words
 first, then those of the same part of the model, then all of the same rank; embeddings vote apart, since
-frameworks agree on them.
+frameworks agree on them. Pairs that a person names are decided by the same vote.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from automatch.describe import Features
+from automatch.describe import Features, describe
 from automatch.layout import convention, flattened
-from automatch.shapes import OptionKind, Options, is_vector, named, squeezed
-from automatch.tensor import Shape
+from automatch.shapes import OptionKind, Options, fitting, is_vector, named, squeezed
+from automatch.tensor import Listing, Shape
 
-__all__ = ["Chosen", "choose"]
+__all__ = ["Chosen", "choose", "settle"]
 
 Key = tuple[object, ...]
 
@@ -68,6 +68,23 @@ def choose(target: Features, source: Features, pairs: Iterable[tuple[int, int]])
             doubt = _BARE
         chosen[t] = Chosen(_cast(text, target, source, t, s), "" if sure else doubt)
     return chosen
+
+
+def settle(
+    target: Listing, source: Listing, decided: Mapping[int, int], others: Mapping[int, int]
+) -> dict[int, Chosen]:
+    """Target index -> its transform, for the pairs that a person names; the other pairs vote.
+
+    Raises UsageError: nothing turns one shape into the other.
+    """
+    wanted, given = describe(target, range(len(target))), describe(source, range(len(source)))
+    voters = {
+        t: s
+        for t, s in others.items()
+        if fitting(source.tensors[s], target.tensors[t], source.framework, target.framework)
+    }
+    chosen = choose(wanted, given, {**voters, **decided}.items())
+    return {t: chosen[t] for t in decided}
 
 
 def _images(target: Features, source: Features) -> Mapping[Shape, int]:

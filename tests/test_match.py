@@ -132,6 +132,14 @@ def test_square_kernels_are_transposed_as_the_others_are(framework: str) -> None
         assert set(found.transforms.values()) == {"transpose:1,0"}
 
 
+def test_square_kernels_that_share_a_source_are_all_transposed_as_the_others_are() -> None:
+    source = side("a.fc.weight 8 4\na.out.weight 3 8\na.mid.weight 8 8", framework="torch")
+    target = side("b/fc/kernel 4 8\nb/out/kernel 8 3\nb/mid/kernel 8 8\nc/mid/kernel 8 8")
+    pairs = dict.fromkeys(("b/mid/kernel", "c/mid/kernel"), "a.mid.weight")
+    found = answer(source, target, pairs=pairs)
+    assert {name: found.transforms[name] for name in pairs} == dict.fromkeys(pairs, "transpose:1,0")
+
+
 def test_square_kernels_stay_as_they_are_where_the_others_do() -> None:
     torch = blocks("layer.{}.{}.weight", "32 8", "8 32", "torch")
     other = blocks("layer/{}/{}/kernel", "32 8", "8 32", "keras2")

@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import automatch
+from automatch.planfile import decode
 from automatch.tensor import Listing, Shape, Tensor
 
 KERNELS = (("gate", "w1", (64, 256)), ("up", "w3", (64, 256)), ("down", "w2", (256, 64)))
@@ -146,6 +147,16 @@ def test_all_that_a_person_decides_holds_even_where_the_rest_of_the_row_says_oth
     decided[one], decided[other] = decided[other], decided[one]
     plan, _ = suggest(rows, pairs=decided)
     assert accepted(plan) == decided
+
+
+def test_what_a_person_gives_one_source_holds_among_repeated_variables() -> None:
+    rows = moe(20, 32, SOURCE, TARGET)
+    shared = SOURCE.format(layer=9, expert=17, kernel="gate")
+    wanted = [TARGET.format(layer=9, expert=e, kernel="w1") for e in (17, 21, 23)]
+    plan, _ = suggest(rows, pairs=dict.fromkeys(wanted, shared))
+    chosen = {pair.target: pair.source for pair in plan.pairs if pair.tied and pair.by == "person"}
+    assert chosen == dict.fromkeys(wanted, shared)
+    assert decode(plan.to_json()) == plan
 
 
 def test_a_refused_pair_of_a_repeated_variable_does_not_come_back() -> None:

@@ -231,3 +231,43 @@ def test_a_pair_whose_shapes_cannot_meet_is_refused_before_anything_is_restored(
     with pytest.raises(UsageError, match=rf"^'net/w' f32\[4,3\] cannot become 'x' {wanted}: [^\n]*$"):
         restore_auto(variables, prefix, pairs={"x": "net/w"}, quiet=True)
     np.testing.assert_array_equal(variables["b"].numpy(), np.zeros(3))
+
+
+@pytest.mark.parametrize("shapes", [((4, 3), (4, 3)), ((4, 3), (3, 4)), ((4, 3), (12,), (4, 3))])
+def test_one_source_that_a_person_gives_to_several_variables_goes_to_all(
+    tmp_path: Path, shapes: tuple[tuple[int, ...], ...]
+) -> None:
+    values = random_values({"net/w": (4, 3), "net/b": (3,)})
+    variables = {f"t{i}": tf.Variable(tf.zeros(shape)) for i, shape in enumerate(shapes)}
+    prefix = checkpoint(tmp_path, values)
+    restored = restore_auto(variables, prefix, pairs=dict.fromkeys(variables, "net/w"), quiet=True)
+    assert restored.restored == list(variables)
+    assert all(pair.tied and pair.by == "person" for pair in restored.plan.pairs)
+    assert restored.plan.rules == Plan.load(restored.plan.save(tmp_path / "p.json")).rules
+    for variable in variables.values():
+        value = values["net/w"].T if variable.shape == (3, 4) else values["net/w"]
+        np.testing.assert_array_equal(variable.numpy(), value.reshape(variable.shape))
+
+
+def test_the_slots_of_variables_that_share_a_source_follow_it(tmp_path: Path) -> None:
+    values = random_values({"net/w": (4, 3), "net/w/Momentum": (4, 3), "net/b": (3,)})
+    prefix = checkpoint(tmp_path, values)
+    with tf.Graph().as_default(), tf1.Session() as session:
+        one, two = (tf1.get_variable(name, [4, 3]) for name in ("one", "two"))
+        optimizer = tf1.train.MomentumOptimizer(0.1, 0.9)
+        optimizer.minimize(tf.reduce_sum(one * two))
+        session.run(tf1.global_variables_initializer())
+        restored = restore_auto(session, prefix, pairs={"one": "net/w", "two": "net/w"}, quiet=True)
+        assert sorted(restored.restored) == ["one", "one/Momentum", "two", "two/Momentum"]
+        for variable in (one, two):
+            np.testing.assert_array_equal(session.run(variable), values["net/w"])
+            slot = optimizer.get_slot(variable, "momentum")
+            np.testing.assert_array_equal(session.run(slot), values["net/w/Momentum"])
+
+
+def test_a_variable_of_open_shape_takes_the_source_that_a_person_names(tmp_path: Path) -> None:
+    values = random_values({"net/w": (4, 3), "net/b": (3,)})
+    w = tf.Variable(tf.zeros([1, 1]), shape=tf.TensorShape([None, None]))
+    restored = restore_auto({"w": w}, checkpoint(tmp_path, values), pairs={"w": "net/w"}, quiet=True)
+    assert restored.restored == ["w"]
+    np.testing.assert_array_equal(w.numpy(), values["net/w"])
