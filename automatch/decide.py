@@ -5,14 +5,19 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import re
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from automatch.errors import PlanConflict
 from automatch.plan import Alternative, By, Decision, Pair, Plan, RuleRecord, Unmatched, Unused
 from automatch.plancheck import some
+
+if TYPE_CHECKING:
+    from automatch.known import Sides
 
 __all__ = ["closest", "decide", "select", "take"]
 
@@ -88,22 +93,33 @@ class _Change:
     freed: list[Unused] = field(default_factory=list)
 
 
-def take(plan: Plan, target: str, source: str, *, swap: bool = False, transform: str | None = None) -> Plan:
+def take(
+    plan: Plan,
+    target: str,
+    source: str,
+    *,
+    swap: bool = False,
+    transform: str | None = None,
+    tied: Collection[str] = (),
+    sides: Sides = (None, None),
+) -> Plan:
     """The plan in which a person gives target another source; see `Plan.take`."""
     pairs = {pair.target: pair for pair in plan.pairs}
     current = pairs.get(target)
-    holder = next((pair for pair in plan.pairs if pair.source == source), None)
-    _check_names(plan, target, source, known=holder is not None)
+    holders = [pair for pair in plan.pairs if pair.source == source]
+    _check_names(plan, target, source, known=bool(holders))
     if current is not None and current.source == source:
-        return decide(plan, [target], "accept")
+        return _confirmed(plan, current, sides)
+    # What several have is one more's as well, and nobody's to give up.
+    holder = holders[0] if len(holders) == 1 and holders[0].target not in tied else None
     if holder is not None and not swap:
         raise PlanConflict(f"'{source}' is taken by '{holder.target}'. Pass swap=True to exchange the two.")
-    chosen = _chosen(plan, target, source, holder, transform)
+    chosen = _chosen(plan, target, source, transform, sides)
     change = _Change({target: chosen})
     if holder is not None:
         _dispossess(change, holder, current)
     if current is not None and not _still_held(plan, change, current):
-        change.freed.append(Unused(current.source, f"a person gave '{target}' another source"))
+        change.freed.append(_freed(plan, current, sides))
     return _apply(plan, change, chosen)
 
 
@@ -117,17 +133,27 @@ def _check_names(plan: Plan, target: str, source: str, *, known: bool) -> None:
         raise PlanConflict(f"the source has no tensor '{source}'.{closest(source, names)}")
 
 
-def _chosen(plan: Plan, target: str, source: str, holder: Pair | None, transform: str | None) -> Pair:
-    """The new pair: the transform is the runner-up's, or that of a pair of the same shape, or none."""
+def _confirmed(plan: Plan, pair: Pair, sides: Sides) -> Plan:
+    """The plan with a pair accepted, by another transform where its own cannot be."""
+    from automatch.known import transform_of
+
+    text = transform_of(plan, pair.target, pair.source, sides, [pair.transform])
+    pairs = [msgspec.structs.replace(it, transform=text) if it is pair else it for it in plan.pairs]
+    return decide(msgspec.structs.replace(plan, pairs=tuple(pairs)), [pair.target], "accept")
+
+
+def _chosen(plan: Plan, target: str, source: str, transform: str | None, sides: Sides) -> Pair:
+    """The new pair: the transform is the runner-up's, or that of a pair of the same kind, or what fits."""
+    from automatch.known import transform_of
+
     entries: list[Pair | Unmatched] = [*plan.pairs, *plan.unmatched]
     base = next(entry for entry in entries if entry.target == target)
     runner_up = None
     if isinstance(base, Pair):
         runner_up = next((other for other in base.alternatives if other.source == source), None)
-    if transform is None and runner_up is not None:
-        transform = runner_up.transform
-    if transform is None and holder is not None and holder.shape == base.shape:
-        transform = holder.transform
+    likely = [] if runner_up is None else [runner_up.transform]
+    kind = source, base.shape, base.dtype
+    likely += [pair.transform for pair in plan.pairs if (pair.source, pair.shape, pair.dtype) == kind]
     others: tuple[Alternative, ...] = ()
     if isinstance(base, Pair):
         old = Alternative(base.source, base.score, transform=base.transform)
@@ -137,7 +163,7 @@ def _chosen(plan: Plan, target: str, source: str, holder: Pair | None, transform
         source=source,
         shape=base.shape,
         dtype=base.dtype,
-        transform=transform or "identity",
+        transform=transform or transform_of(plan, target, source, sides, likely),
         score=runner_up.score if runner_up else 0.0,
         margin=0.0,
         rule=None,
@@ -150,7 +176,7 @@ def _chosen(plan: Plan, target: str, source: str, holder: Pair | None, transform
 
 def _dispossess(change: _Change, holder: Pair, current: Pair | None) -> None:
     """The former holder gets the other's old source where it fits, else nothing."""
-    if current is not None and current.shape == holder.shape:
+    if current is not None and (current.shape, current.dtype) == (holder.shape, holder.dtype):
         change.pairs[holder.target] = msgspec.structs.replace(
             holder,
             source=current.source,
@@ -167,6 +193,17 @@ def _dispossess(change: _Change, holder: Pair, current: Pair | None) -> None:
     change.pairs[holder.target] = None
     why = f"a person gave its source '{holder.source}' to another variable"
     change.unmatched.append(Unmatched(holder.target, holder.shape, holder.dtype, why))
+
+
+def _freed(plan: Plan, pair: Pair, sides: Sides) -> Unused:
+    """The source of a pair as one that nobody has now, with its type where that is known."""
+    from automatch.known import sources_of
+
+    tensor = (sides[0] or sources_of(plan)).by_name.get(pair.source)
+    why = f"a person gave '{pair.target}' another source"
+    if tensor is None:
+        return Unused(pair.source, why)
+    return Unused(pair.source, why, tensor.shape, tensor.dtype)
 
 
 def _still_held(plan: Plan, change: _Change, current: Pair) -> bool:
@@ -186,7 +223,7 @@ def _apply(plan: Plan, change: _Change, chosen: Pair) -> Plan:
     return msgspec.structs.replace(
         plan,
         rules=_recounted(plan.rules, pairs),
-        pairs=tuple(_told(pairs)),
+        pairs=tuple(_told(list(_tied(pairs)))),
         unmatched=tuple(unmatched),
         unused=tuple(unused),
         suggestions=tuple(suggestions),
@@ -201,6 +238,14 @@ def _recounted(rules: Iterable[RuleRecord], pairs: Iterable[Pair]) -> tuple[Rule
             counts[pair.rule] = counts.get(pair.rule, 0) + 1
     replaced: Callable[..., RuleRecord] = msgspec.structs.replace
     return tuple(replaced(rule, pairs=counts[rule.id]) for rule in rules if rule.id in counts)
+
+
+def _tied(pairs: list[Pair]) -> Iterable[Pair]:
+    """The pairs, marked where they share a source."""
+    uses = Counter(pair.source for pair in pairs)
+    for pair in pairs:
+        tied = uses[pair.source] > 1
+        yield pair if tied == pair.tied else msgspec.structs.replace(pair, tied=tied)
 
 
 def _told(pairs: list[Pair]) -> Iterable[Pair]:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from automatch.errors import PlanError, RestoreError
-from automatch.plan import Pair, Plan, Unmatched
+from automatch.known import targets_of
+from automatch.plan import Pair, Plan
 from automatch.read import read
 from automatch.slots import optimizer_slots
 from automatch.tensor import Listing, Tensor, short_type
 from automatch.transform import Transform, parse
 
-__all__ = ["Move", "Moves", "collect", "source_of", "stored_dtypes", "targets_of"]
+__all__ = ["Move", "Moves", "collect", "source_of", "stored_dtypes"]
 
 # As many problems as fit a screen; the rest is counted.
 _SHOWN = 10
@@ -81,12 +82,6 @@ def source_of(plan: Plan, source: Any = None) -> Listing:
     listing = read(plan.source.path if source is None else source)
     plan.check(source=listing)
     return listing
-
-
-def targets_of(plan: Plan) -> Listing:
-    """The target as far as the plan knows it."""
-    entries: tuple[Pair | Unmatched, ...] = (*plan.pairs, *plan.unmatched)
-    return Listing(tuple(Tensor(entry.target, entry.shape, entry.dtype) for entry in entries))
 
 
 def stored_dtypes(plan: Plan, source: Any = None) -> dict[str, str]:

@@ -10,13 +10,14 @@ Plans do not change: whatever decides gives back a new one.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
 if TYPE_CHECKING:
+    from automatch.known import Sides
     from automatch.tensor import Listing
 
 __all__ = [
@@ -85,7 +86,8 @@ class Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     evidence: parts of the score, `(label, value)`; the values add up to the score.
     why: one sentence that says what speaks against the pair, or who chose it.
     group: pairs of one question, which one answer decides, share this word.
-    tied: other targets take this source as well, because they are one variable under several names.
+    tied: other targets take this source as well: they are one variable under several names, or a person has
+        given it to all of them.
     """
 
     target: str
@@ -223,18 +225,31 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
         return decide(self, selection, decision, by=by)
 
-    def take(self, target: str, source: str, *, swap: bool = False, transform: str | None = None) -> Plan:
+    def take(
+        self,
+        target: str,
+        source: str,
+        *,
+        swap: bool = False,
+        transform: str | None = None,
+        tied: Collection[str] = (),
+        sides: Sides = (None, None),
+    ) -> Plan:
         """The plan in which a person gives target another source.
 
-        swap: another target that has that source gets this one's old source if the shapes agree, else none.
+        swap: another target that has that source gets this one's old source if the types agree, else none.
+            Where several have it, target has it as well.
         transform: how the source becomes the target; left out, what is known of the two says.
+        tied: targets that keep that source, if they have it.
+        sides: the source and the target, where at hand, to know of the two what the plan does not say.
 
         Raises:
             PlanConflict: an unknown name, or a source that is taken while swap is False.
+            UsageError: nothing turns the shape of the source into that of the target.
         """
         from automatch.decide import take
 
-        return take(self, target, source, swap=swap, transform=transform)
+        return take(self, target, source, swap=swap, transform=transform, tied=tied, sides=sides)
 
     def check(self, source: Listing | None = None, target: Listing | None = None) -> None:
         """Nothing, if the plan fits what the two sides hold now.

@@ -25,7 +25,7 @@ from automatch.errors import PlanConflict
 if TYPE_CHECKING:
     import numpy as np
 
-    from automatch.tensor import Shape
+    from automatch.tensor import Shape, Tensor
 
 __all__ = ["IDENTITY", "Step", "Transform", "compose", "numpy_dtype", "parse", "same_effect"]
 
@@ -65,6 +65,10 @@ class Transform:
         if shape is None:
             return False
         return _agree(shape, target_shape) or (self._reshapes and _can_become(shape, target_shape))
+
+    def suits(self, source: Tensor, target: Tensor) -> bool:
+        """True if it turns the source into the target, a cast included where the dtypes differ."""
+        return self.fits(source.shape, target.shape) and (self.cast or source.dtype == target.dtype)
 
     def moves_values(self, source_shape: Shape) -> bool:
         """True unless the row-major order of the values stays what it is, as under a mere reshape."""

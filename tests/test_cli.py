@@ -7,12 +7,15 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from automatch.plan import Plan
 from automatch.planfile import decode
 from cli_helpers import DEMO, NAME, run
 from plan_cases import pair, plan
+from restore_helpers import checkpoint, random_values
 
 
 def test_help_lists_every_verb_in_the_order_of_work(capsys: pytest.CaptureFixture[str]) -> None:
@@ -232,6 +235,94 @@ def test_accept_takes_a_pair_and_exchanges(waiting: Path, capsys: pytest.Capture
     sources = {entry.target: entry.source for entry in Plan.load("p.json").pairs}
     assert (sources["x/b"], sources["y/b"]) == ("c/b", "a/b")
     assert run(capsys, "accept", "p.json", "--pair", "x/b=nothing")[0] == 1
+
+
+VALUES = random_values({"a/w": (4, 3), "a/u": (2,), "a/q": (5, 5)})
+SHAPES = {"b/w1": (4, 3), "b/w2": (4, 3), "b/t": (3, 4), "b/q": (5, 5)}
+
+
+@pytest.fixture
+def proposed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Plan:
+    """The plan in p.json for two checkpoints of TensorFlow, in which b/w2 has a/w."""
+    monkeypatch.chdir(tmp_path)
+    checkpoint(tmp_path, VALUES, "s.ckpt")
+    checkpoint(tmp_path, random_values(SHAPES, seed=1), "t.ckpt")
+    run(capsys, "suggest", "s.ckpt", "t.ckpt", "-o", "p.json", "--exclude", "b/w1")
+    return Plan.load("p.json")
+
+
+def applied(capsys: pytest.CaptureFixture[str]) -> dict[str, np.ndarray]:
+    assert run(capsys, "apply", "p.json", "-o", "out.ckpt", "--skip-undecided")[0] == 0
+    reader = tf.train.load_checkpoint("out.ckpt")
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+@pytest.mark.parametrize("order", [("b/w1", "b/w2"), ("b/w2", "b/w1"), ("b/w1", "b/t")])
+def test_one_source_that_accept_gives_to_two_goes_to_both(
+    order: tuple[str, str], proposed: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run(
+        capsys, "accept", "p.json", *(word for name in order for word in ("--pair", f"{name}=a/w"))
+    )
+    assert code == 0
+    assert out.startswith("accepted 2; ")
+    made = {entry.target: entry for entry in Plan.load("p.json").pairs if entry.source == "a/w"}
+    assert set(made) == set(order)
+    assert all(entry.tied and entry.by == "person" for entry in made.values())
+    assert run(capsys, "check", "p.json")[0] in (0, 3, 4)
+    values = applied(capsys)
+    for name in order:
+        np.testing.assert_array_equal(values[name], VALUES["a/w"].T if name == "b/t" else VALUES["a/w"])
+
+
+def test_accept_says_which_variable_gives_up_its_source(
+    proposed: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, "accept", "p.json", "--pair", "b/w1=a/w")
+    assert (code, out.startswith("accepted 1; ")) == (0, True)
+    assert err == "automatch: note: 'b/w2' gave up 'a/w' and has no counterpart now\n"
+    assert {entry.target for entry in Plan.load("p.json").pairs} == {"b/w1", "b/q"}
+    assert run(capsys, "accept", "p.json", "--pair", "b/w1=a/w")[2] == ""
+
+
+@pytest.mark.parametrize("at_hand", [True, False])
+@pytest.mark.parametrize("wanted", [("b/q=a/w", "f32[4,3]", "f32[5,5]"), ("b/w1=a/u", "f32[2]", "f32[4,3]")])
+def test_accept_refuses_a_pair_whose_shapes_cannot_meet(
+    wanted: tuple[str, str, str], at_hand: bool, proposed: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair, given, asked = wanted
+    target, source = pair.split("=")
+    before = Path("p.json").read_bytes()
+    if not at_hand:
+        Path("s.ckpt.index").unlink()
+    code, out, err = run(capsys, "accept", "p.json", "--pair", "b/w1=a/w", "--pair", pair.replace("w1", "w2"))
+    assert (code, out) == (1, "")
+    words = f"'{source}' {given} cannot become '{target.replace('w1', 'w2')}' {asked}: "
+    assert re.fullmatch(rf"automatch: error: {re.escape(words)}[^\n]*\n", err)
+    assert Path("p.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("at_hand", [True, False])
+def test_accept_finds_how_the_source_fits(
+    at_hand: bool, proposed: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not at_hand:
+        Path("s.ckpt.index").rename("elsewhere")
+    assert run(capsys, "accept", "p.json", "--pair", "b/t=a/w")[0] == 0
+    if not at_hand:
+        Path("elsewhere").rename("s.ckpt.index")
+    assert run(capsys, "check", "p.json")[0] == 4
+    np.testing.assert_array_equal(applied(capsys)["b/t"], VALUES["a/w"].T)
+
+
+def test_accept_corrects_the_transform_of_a_pair_that_cannot_be(
+    proposed: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, "accept", "p.json", "--pair", "b/t=a/w")
+    Path("p.json").write_text(Path("p.json").read_text().replace("transpose:1,0", "identity"))
+    assert run(capsys, "check", "p.json")[0] == 1
+    assert run(capsys, "accept", "p.json", "--pair", "b/t=a/w")[0] == 0
+    assert run(capsys, "check", "p.json")[0] == 4
 
 
 def test_check_says_whether_anything_waits(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

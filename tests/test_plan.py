@@ -19,6 +19,7 @@ from automatch.errors import PlanConflict, PlanError, PlanIsStale, UnreadableFil
 from automatch.plan import Alternative, Plan, Unmatched, Unused
 from automatch.planfile import decode
 from automatch.tensor import Listing, Tensor
+from match_models import side
 from plan_cases import doubtful, listing, pair, plan, true_plan
 
 
@@ -35,7 +36,7 @@ def small() -> Plan:
     ]
     return plan(
         pairs,
-        [Unmatched("head/w", (7,), "float32", "no tensor left has this shape")],
+        [Unmatched("head/w", (6,), "float32", "no tensor left has this shape")],
         [Unused("spare", "no target takes it")],
     )
 
@@ -235,6 +236,30 @@ def test_a_source_of_another_shape_leaves_its_holder_with_nothing(small: Plan) -
     assert decode(taken.to_json()) == taken
     assert [entry.target for entry in taken.unmatched] == ["new/a"]
     assert "a person gave its source 'old/a'" in taken.unmatched[0].why
+    assert taken.pairs[-1].transform == "reshape"
+
+
+def test_a_source_that_several_share_is_shared_with_one_more(small: Plan) -> None:
+    shared = small.take("new/b", "old/a", tied=["new/a"])
+    for made in (shared, shared.take("new/c", "old/a"), shared.take("new/c", "old/a", swap=True)):
+        assert decode(made.to_json()) == made
+        holders = [entry for entry in made.pairs if entry.source == "old/a"]
+        assert all(entry.tied for entry in holders)
+        assert [entry.target for entry in holders][:2] == ["new/a", "new/b"]
+    assert not any(entry.tied for entry in shared.take("new/b", "spare").pairs)
+
+
+def test_a_square_kernel_that_is_taken_is_transposed_as_the_others_are() -> None:
+    source = side("a.fc.weight 8 4\na.out.weight 3 8\na.mid.weight 8 8", framework="torch")
+    target = side("b/fc/kernel 4 8\nb/out/kernel 8 3\nb/mid/kernel 8 8")
+    made = automatch.suggest(source, target, exclude="b/mid/*")
+    taken = made.take("b/mid/kernel", "a.mid.weight", sides=(source, target))
+    assert taken.pairs[-1].transform == "transpose:1,0"
+
+
+def test_a_source_that_was_given_up_keeps_its_type(small: Plan) -> None:
+    (entry,) = small.take("new/b", "spare").unused
+    assert entry.type == "f32[2,3]"
 
 
 def test_unknown_names_cannot_be_taken(small: Plan) -> None:
@@ -248,14 +273,15 @@ def test_unknown_names_cannot_be_taken(small: Plan) -> None:
 @given(st.data())
 def test_any_takings_leave_a_plan_that_agrees_with_itself(data: st.DataObject) -> None:
     made = plan(
-        [pair(f"s{i}", f"t{i}", shape=(i % 2 + 1,)) for i in range(5)],
-        [Unmatched("u0", (1,), "float32", "none"), Unmatched("u1", (2,), "float32", "none")],
+        [pair(f"s{i}", f"t{i}", shape=((2,), (2, 1))[i % 2]) for i in range(5)],
+        [Unmatched("u0", (2, 1), "float32", "none"), Unmatched("u1", (2,), "float32", "none")],
         [Unused("f0", "none"), Unused("f1", "none")],
     )
     for _ in range(data.draw(st.integers(1, 6))):
         targets = [entry.target for entry in (*made.pairs, *made.unmatched)]
         sources = [entry.source for entry in (*made.pairs, *made.unused)]
-        made = made.take(data.draw(st.sampled_from(targets)), data.draw(st.sampled_from(sources)), swap=True)
+        target, source = data.draw(st.sampled_from(targets)), data.draw(st.sampled_from(sources))
+        made = made.take(target, source, swap=True, tied=data.draw(st.sets(st.sampled_from(targets))))
         assert decode(made.to_json()) == made
         assert sum(msgspec.structs.astuple(made.counts)[:4]) == 7
 

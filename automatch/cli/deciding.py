@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,8 @@ def accept(
 ) -> int:
     """Accept pairs of PLAN: WHAT is a rule ('#2'), a name of either side, or a glob.
 
-    With WHAT and --min-score, both must hold. A source that --pair takes from another variable is exchanged.
+    With WHAT and --min-score, both must hold. A source that --pair takes from another variable is exchanged,
+    and one that --pair gives to several is theirs in common.
     """
     from automatch.files import locked
 
@@ -67,13 +69,29 @@ def accept(
         taken = pairs_of(pair, targets)
         if not (what or taken or min_score is not None):
             raise click.UsageError("Say what to accept: a rule, a name, a glob, --min-score or --pair.")
-        for target, source in taken.items():
-            plan = plan.take(target, source, swap=True)
+        if taken:
+            plan = _taken(plan, taken)
         count = len(taken)
         if what or min_score is not None:
             plan, more = _decided(plan, what, "accept", at_least=min_score)
             count += more
         return _saved(plan, output or plan_path, f"accepted {count:,}")
+
+
+def _taken(plan: Plan, pairs: Mapping[str, str]) -> Plan:
+    """The plan with the pairs that a person names, after a note on each other variable that they change."""
+    from automatch.review.page import side
+    from automatch.review.resolve import moves
+
+    before, sides = plan, (side(plan, "source"), side(plan, "target"))
+    for target, source in pairs.items():
+        tied = [other for other, given in pairs.items() if given == source]
+        plan = plan.take(target, source, swap=True, tied=tied, sides=sides)
+    for move in moves(before, plan):
+        if move["target"] not in pairs:
+            left = f"has '{move['after']}' instead" if move["after"] else "has no counterpart now"
+            note(f"'{move['target']}' gave up '{move['before']}' and {left}")
+    return plan
 
 
 @click.command(short_help="Reject pairs, from a script.")

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from automatch.errors import PlanError, RestoreError, UnreadableFile, UsageError
-from automatch.moves import collect, source_of, targets_of
+from automatch.known import targets_of
+from automatch.moves import collect, source_of
 from automatch.plan import Plan
 from automatch.rewrite.checkpoint import Written, write_checkpoint
 from automatch.rewrite.place import check_free, moved_into, prefix
