@@ -17,6 +17,7 @@ from automatch.transform import Transform
 
 __all__ = [
     "Place",
+    "asked",
     "assigner",
     "assigners",
     "building",
@@ -25,6 +26,7 @@ __all__ = [
     "operation",
     "places",
     "read_for",
+    "reads",
     "reads_slices",
     "run_in",
     "slice_spec",
@@ -32,8 +34,9 @@ __all__ = [
 ]
 
 _BUILDING = RLock()
-# RestoreV2 says "not supported" of slices of these, tried with each dtype that it saves (TensorFlow 2.21).
-_WHOLE = frozenset({"float16", "uint16", "uint32", "uint64", "string", "float8_e5m2", "float8_e4m3fn"})
+# RestoreV2 says "not supported" of these, tried with each dtype that it saves (TensorFlow 2.21), unless it is
+# asked for one of the pieces that are stored: the whole tensor, or each slice of a partitioned one.
+_AS_STORED = frozenset({"float16", "uint16", "uint32", "uint64", "string", "float8_e5m2", "float8_e4m3fn"})
 _RESOURCE = ("VarHandleOp", "VarHandlesOp")
 
 
@@ -74,8 +77,29 @@ def slice_spec(whole: Shape, offset: Shape, shape: Shape) -> str:
 
 
 def reads_slices(dtype: str) -> bool:
-    """Whether TensorFlow reads a part of a stored tensor of this dtype; of others it reads but the whole."""
-    return dtype not in _WHOLE
+    """Whether TensorFlow cuts and joins stored tensors of this dtype."""
+    return dtype not in _AS_STORED
+
+
+def reads(stored: Tensor, spec: str) -> bool:
+    """Whether TensorFlow reads this slice of a stored tensor; the whole where it is empty.
+
+    Of most dtypes it cuts and joins what is stored; of some it reads the stored pieces as they are alone.
+    """
+    if reads_slices(stored.dtype) or stored.shape is None:
+        return True
+    pieces = {place.spec for place in places(stored)}
+    whole = {"", slice_spec(stored.shape, (0,) * len(stored.shape), stored.shape)}
+    return spec in (pieces | whole if pieces & whole else pieces)
+
+
+def asked(source: Tensor, transform: Transform, spec: str) -> str | None:
+    """The slice to ask TensorFlow for where a slice of the target is wanted; None if it reads none that does.
+
+    An empty one is the whole, to be transformed, and cut afterwards: a slice of a transformed variable is
+    none of the source's.
+    """
+    return next((ask for ask in ([""] if transform.steps else [spec, ""]) if reads(source, ask)), None)
 
 
 def operation(graph: Any, name: str) -> Any:

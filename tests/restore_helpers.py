@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -73,15 +74,25 @@ def checkpoint(folder: Path, values: Mapping[str, np.ndarray], name: str = "old.
 
 def partitioned_checkpoint(folder: Path, values: Mapping[str, np.ndarray], parts: int) -> str:
     """The same, with each tensor partitioned along its first axis."""
-    whole = checkpoint(folder, values, "whole.ckpt")
-    partitioner = tf1.fixed_size_partitioner(parts)
     with tf.Graph().as_default(), tf1.Session() as session:
         for key, value in values.items():
-            tf1.get_variable(key, value.shape, partitioner=partitioner)
+            partitioned(key, value, parts)
+        session.run(tf1.global_variables_initializer())
         saver = tf1.train.Saver()
-        saver.restore(session, whole)
         prefix: str = saver.save(session, str(folder / "parts.ckpt"), write_meta_graph=False)
     return prefix
+
+
+def partitioned(name: str, value: np.ndarray, parts: int) -> list[tf1.Variable]:
+    """The parts, along the first axis, of a variable whose initial value this is."""
+
+    def part(shape: list[int], dtype: object = None, partition_info: Any = None) -> tf.Tensor:
+        first = partition_info.var_offset[0]
+        return tf.constant(value[first : first + shape[0]], dtype)
+
+    dtype = tf.string if value.dtype == object else tf.as_dtype(value.dtype)
+    partitioner = tf1.fixed_size_partitioner(parts)
+    return list(tf1.get_variable(name, value.shape, dtype, initializer=part, partitioner=partitioner))
 
 
 def sharded_checkpoint(folder: Path, values: Mapping[str, np.ndarray], shards: int) -> str:
@@ -109,6 +120,7 @@ def random_values(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> dict[
 
 __all__ = [
     "checkpoint",
+    "partitioned",
     "partitioned_checkpoint",
     "plan_of",
     "random_values",

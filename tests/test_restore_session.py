@@ -14,6 +14,8 @@ from automatch.errors import AutomatchError, PlanIsStale, RestoreError, Unreadab
 from automatch.read import read
 from automatch.restore import Restored, restore, restore_auto
 from restore_helpers import checkpoint, partitioned_checkpoint, plan_of, random_values, tf1
+from automatch.restore import Restored, restore
+from restore_helpers import checkpoint, partitioned, partitioned_checkpoint, plan_of, random_values, tf1
 
 VALUES = {
     **random_values({"old/w": (4, 3), "old/b": (3,), "old/emb": (7, 2)}),
@@ -109,6 +111,31 @@ def test_partitioned_sources_into_whole_variables_and_parts_of_other_sizes(
         run_plan(session, prefix, {"whole": "emb", "halves": "other"})
         np.testing.assert_array_equal(session.run(whole), values["emb"])
         np.testing.assert_array_equal(np.concatenate(session.run(list(halves))), values["other"])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "uint16", "uint32", "uint64", "string"])
+def test_slices_that_tensorflow_cannot_join_arrive_whole_and_in_all_parts(
+    tmp_path: Path, graph: tf.Graph, finish: Callable[[], None], dtype: str
+) -> None:
+    numbers = np.arange(14).reshape(7, 2)
+    value = numbers.astype(bytes).astype(object) if dtype == "string" else numbers.astype(dtype)
+    prefix = partitioned_checkpoint(tmp_path, {"a": value, "b": value, "c": value, "d": value}, parts=3)
+    nothing = np.zeros_like(value) if dtype != "string" else np.full_like(value, b"")
+    same, halves = partitioned("same", nothing, 3), partitioned("halves", nothing, 2)
+    whole, turned = variable("whole", nothing), variable("turned", nothing.T)
+    finish()
+    with tf1.Session() as session:
+        # Alone, these are read as they are stored, which the rest cannot be.
+        run_plan(session, prefix, {"same": "a"})
+        np.testing.assert_array_equal(np.concatenate(session.run(same)), value)
+        run_plan(session, prefix, {"whole": "a"})
+        np.testing.assert_array_equal(session.run(whole), value)
+        run_plan(
+            session, prefix, {"same": "b", "halves": "a", "whole": "c", "turned": ("d", "transpose:1,0")}
+        )
+        for parts in (same, halves, [whole]):
+            np.testing.assert_array_equal(np.concatenate(session.run(parts)), value)
+        np.testing.assert_array_equal(session.run(turned), value.T)
 
 
 def test_casts_happen_only_where_asked_for(prefix: str, graph: tf.Graph, finish: Callable[[], None]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from automatch.moves import Move
-from automatch.nodes import Place, assigners, places, read_for, reads_slices, run_in, slice_spec
+from automatch.nodes import Place, assigners, places, read_for, reads, run_in, slice_spec
 from automatch.tensor import Tensor
 
 __all__ = ["OwnSaver", "own_saver"]
@@ -62,6 +62,8 @@ def _found(graph: Any, moves: Sequence[Move]) -> OwnSaver | None:
     if not moves or any(move.transform.steps or move.transform.cast for move in moves):
         return None
     asked = [(move.source, place) for move in moves for place in places(move.target)]
+    if not all(reads(source, place.spec) for source, place in asked):
+        return None
     ways: list[dict[Any, tuple[int, Any]]] = []
     readers: set[Any] = set()
     for _, place in asked:
@@ -76,7 +78,7 @@ def _found(graph: Any, moves: Sequence[Move]) -> OwnSaver | None:
             for (source, place), (index, _) in zip(asked, chosen, strict=True)
         }
         rest = _fillers(reader, [source for source, _ in asked], wanted)
-        if rest is None or any(place.spec and not reads_slices(source.dtype) for source, place in asked):
+        if rest is None:
             continue
         every = [(wanted | rest)[index] for index in range(len(reader.outputs))]
         prefix, names, slices = (tensor.name for tensor in reader.inputs)
@@ -129,8 +131,7 @@ def _fillers(
 
 
 def _one_element(source: Tensor) -> str:
-    """One element as a slice to ask RestoreV2 for; empty, and so the whole, where it reads no slices."""
-    if not source.shape or not source.size or not reads_slices(source.dtype):
-        return ""
-    axes = len(source.shape)
-    return slice_spec(source.shape, (0,) * axes, (1,) * axes)
+    """One element as a slice to ask RestoreV2 for; a piece as it is stored where it reads no less."""
+    axes = len(source.shape or ())
+    one = slice_spec(source.shape, (0,) * axes, (1,) * axes) if source.shape and source.size else ""
+    return one if reads(source, one) else places(source)[0].spec

@@ -15,27 +15,23 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from automatch.moves import Move
-from automatch.nodes import Place, building, is_resource, operation, places, reads_slices, run_in, transformed
+from automatch.nodes import Place, asked, building, is_resource, operation, places, run_in, transformed
 from automatch.tensor import Shape
 from automatch.transform import Transform
 
-__all__ = ["restore_by_nodes"]
+__all__ = ["can_read", "restore_by_nodes"]
 
 
 @dataclass(frozen=True, slots=True)
 class _Assignment:
-    """Everything about setting one place that is built into the graph."""
+    """Everything about setting one place that is built into the graph; spec is the slice to be read."""
 
     place: Place
+    spec: str
     dtype: str
     shape: Shape
     whole: Shape | None
     transform: Transform
-
-    @property
-    def spec(self) -> str:
-        """The slice that RestoreV2 is asked for; a part of what is transformed can only be cut afterwards."""
-        return self.place.spec if reads_slices(self.dtype) and not self.transform.steps else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +55,20 @@ _PROGRAMS: WeakKeyDictionary[Any, dict[tuple[_Assignment, ...], _Program]] = Wea
 _LAST: WeakKeyDictionary[Any, tuple[Sequence[Move], _Program, list[list[bytes]]]] = WeakKeyDictionary()
 
 
+def can_read(moves: Sequence[Move]) -> bool:
+    """Whether TensorFlow reads all that the moves need; of some dtypes it joins no slices."""
+    return all(
+        asked(move.source, move.transform, place.spec) is not None
+        for move in moves
+        for place in places(move.target)
+    )
+
+
 def restore_by_nodes(session: Any, prefix: str, moves: Sequence[Move], checks: Sequence[Any]) -> list[bool]:
     """The values of `checks`, after all moves have been made in one run.
 
     prefix: a checkpoint that TensorFlow opens; its index and data shards have been checked.
+    moves: such as it can read.
 
     Raises:
         tensorflow.errors.OpError: reading failed; no variable has changed.
@@ -88,7 +94,9 @@ def _prepared(graph: Any, moves: Sequence[Move]) -> tuple[_Program, list[list[by
 
 
 def _assignment(move: Move, place: Place) -> _Assignment:
-    return _Assignment(place, move.source.dtype, move.source.shape or (), move.target.shape, move.transform)
+    source, spec = move.source, asked(move.source, move.transform, place.spec)
+    assert spec is not None
+    return _Assignment(place, spec, source.dtype, source.shape or (), move.target.shape, move.transform)
 
 
 def _program(graph: Any, assignments: tuple[_Assignment, ...]) -> _Program:

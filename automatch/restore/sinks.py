@@ -13,7 +13,7 @@ from automatch.read.live import graph_of, named_variables
 from automatch.restore.eager import restore_eagerly
 from automatch.restore.feed import restore_by_feeding
 from automatch.restore.own_saver import own_saver
-from automatch.restore.session import restore_by_nodes
+from automatch.restore.session import can_read, restore_by_nodes
 from automatch.restore.staging import Stage, opened_by_tensorflow
 from automatch.tensor import Listing, Tensor
 
@@ -111,7 +111,7 @@ class SessionSink:
     def _run(self, moves: Sequence[Move], source: Listing, checks: Sequence[Any]) -> list[bool]:
         prefix = opened_by_tensorflow(source)
         own = own_saver(self._graph, moves) if prefix is not None and self._graph.finalized else None
-        if prefix is None or (self._graph.finalized and own is None):
+        if prefix is None or (own is None and (self._graph.finalized or not can_read(moves))):
             return restore_by_feeding(self._session, moves, Stage(source), checks)
         import tensorflow as tf
 
