@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from automatch.casts import misfit, narrows
 from automatch.errors import PlanError, RestoreError
 from automatch.known import targets_of
 from automatch.plan import Pair, Plan
@@ -13,6 +14,9 @@ from automatch.read import read
 from automatch.slots import optimizer_slots
 from automatch.tensor import Listing, Tensor, short_type
 from automatch.transform import Transform, parse
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["Move", "Moves", "collect", "source_of", "stored_dtypes"]
 
@@ -32,6 +36,24 @@ class Move:
     def nbytes(self) -> int:
         """Bytes of the source's value, one for an element of unknown width."""
         return (self.source.size or 0) * _width(self.source.dtype)
+
+    @property
+    def narrows(self) -> bool:
+        """Whether the source may hold values that do not fit into the target's dtype."""
+        return self.transform.cast and narrows(self.source.dtype, self.target.dtype)
+
+    def check(self, values: np.ndarray) -> None:
+        """Nothing, if these of the source's values fit into the target's dtype.
+
+        Raises RestoreError with one that does not, and both names.
+        """
+        lost = misfit(values, self.target.dtype) if self.narrows else None
+        if lost is not None:
+            raise RestoreError(
+                f"'{self.source.name}' holds {lost!s}, which does not fit into '{self.target.name}' of "
+                f"{self.target.dtype}. Nothing has changed. Reject the pair to leave it out, or make the "
+                f"target {self.source.dtype}."
+            )
 
 
 @dataclass(frozen=True, slots=True)

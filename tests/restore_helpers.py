@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import tensorflow as tf
 
@@ -22,6 +23,26 @@ with contextlib.suppress(RuntimeError):
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
     )
+
+# Values, a dtype that one of them does not fit into, and how that one is told.
+MISFITS = [
+    (np.array([1, 2**40]), "int32", "1099511627776"),
+    (np.array([-1, 5]), "uint8", "-1"),
+    (np.array([1.5, np.nan], np.float32), "int32", "nan"),
+    (np.array([1, np.inf], ml_dtypes.bfloat16), "int64", "inf"),
+    (np.array([2.0**63, 0]), "int64", r"9\.22"),
+    (np.array([0.1, 1e300]), "float32", r"1e\+300"),
+    (np.array([7e4, 1], np.float32), "float16", "70000"),
+    (np.array([3.4e38, 1], np.float32), "bfloat16", r"3\.4e\+38"),
+]
+# Values that fit, rounded perhaps.
+FITS = [
+    (np.array([2**31 - 1, -(2**31)]), "int32"),
+    (np.array([1.75, -(2.0**31)]), "int32"),
+    (np.array([0.1, np.nan, np.inf]), "float16"),
+    (np.array([2**63 - 1, 1]), "float32"),
+    (np.array([1e-30, 0.1], np.float32), "bfloat16"),
+]
 
 
 def plan_of(
@@ -119,6 +140,8 @@ def random_values(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> dict[
 
 
 __all__ = [
+    "FITS",
+    "MISFITS",
     "checkpoint",
     "partitioned",
     "partitioned_checkpoint",

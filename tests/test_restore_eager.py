@@ -17,7 +17,7 @@ import tf_keras
 from automatch.errors import AutomatchError, RestoreError, UnreadableFile, UnsupportedTarget
 from automatch.read import read
 from automatch.restore import Restored, restore, restore_auto
-from restore_helpers import checkpoint, partitioned_checkpoint, plan_of, random_values, tf1
+from restore_helpers import MISFITS, checkpoint, partitioned_checkpoint, plan_of, random_values, tf1
 
 VALUES = {
     **random_values({"old/w": (4, 3), "old/b": (3,), "old/emb": (7, 2)}),
@@ -350,6 +350,19 @@ def test_casts_without_meaning_are_refused(prefix: str, name: str, dtype: tf.DTy
     v = tf.Variable(tf.zeros(value.shape) if dtype != tf.string else tf.fill(value.shape, b""), name="v")
     with pytest.raises(RestoreError, match="no conversion keeps its meaning"):
         run_plan([v], prefix, {"v": (name, "identity+cast")}, cast=True)
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "arrays"])
+def test_casts_that_would_lose_a_value_are_refused_before_any_variable_changes(
+    tmp_path: Path, kind: str
+) -> None:
+    values = {"old/b": np.ones(2, np.float32)} | {f"x{i}": row[0] for i, row in enumerate(MISFITS)}
+    source = values if kind == "arrays" else checkpoint(tmp_path, values)
+    for i, (_, dtype, told) in enumerate(MISFITS):
+        b, a = tf.Variable(tf.zeros([2]), name="b"), tf.Variable(tf.zeros([2], dtype), name="a")
+        with pytest.raises(RestoreError, match=f"^'x{i}' holds {told}.* does not fit into 'a' of {dtype}"):
+            run_plan([b, a], source, {"b": "old/b", "a": (f"x{i}", "identity+cast")}, cast=True)
+        np.testing.assert_array_equal(b.numpy(), np.zeros(2))
 
 
 def test_optimizer_slots_can_be_left(tmp_path: Path) -> None:

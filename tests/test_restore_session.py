@@ -13,9 +13,16 @@ import tensorflow as tf
 from automatch.errors import AutomatchError, PlanIsStale, RestoreError, UnreadableFile
 from automatch.read import read
 from automatch.restore import Restored, restore, restore_auto
-from restore_helpers import checkpoint, partitioned_checkpoint, plan_of, random_values, tf1
-from automatch.restore import Restored, restore
-from restore_helpers import checkpoint, partitioned, partitioned_checkpoint, plan_of, random_values, tf1
+from restore_helpers import (
+    FITS,
+    MISFITS,
+    checkpoint,
+    partitioned,
+    partitioned_checkpoint,
+    plan_of,
+    random_values,
+    tf1,
+)
 
 VALUES = {
     **random_values({"old/w": (4, 3), "old/b": (3,), "old/emb": (7, 2)}),
@@ -148,6 +155,37 @@ def test_casts_happen_only_where_asked_for(prefix: str, graph: tf.Graph, finish:
         run_plan(session, prefix, pairs, cast=True)
         np.testing.assert_array_equal(session.run(wide), [1.5, 2.5])
         np.testing.assert_array_equal(session.run(narrow), VALUES["old/b"].astype(ml_dtypes.bfloat16))
+
+
+def test_a_cast_that_would_lose_a_value_is_refused_and_nothing_changes(
+    tmp_path: Path, graph: tf.Graph, finish: Callable[[], None]
+) -> None:
+    prefix = checkpoint(tmp_path, {"good": np.ones(2)} | {f"x{i}": row[0] for i, row in enumerate(MISFITS)})
+    good = tf1.get_variable("a", [2])
+    for i, (value, dtype, _) in enumerate(MISFITS):
+        tf1.get_variable(f"x{i}", value.shape, dtype, tf1.zeros_initializer())
+    finish()
+    with tf1.Session() as session:
+        session.run([variable.initializer for variable in tf1.global_variables()])
+        before = session.run(good)
+        for i, (_, dtype, told) in enumerate(MISFITS):
+            pairs = {"a": ("good", "identity+cast"), f"x{i}": (f"x{i}", "identity+cast")}
+            with pytest.raises(RestoreError, match=f"^'x{i}' holds {told}.* not fit into 'x{i}' of {dtype}"):
+                run_plan(session, prefix, pairs, cast=True)
+            np.testing.assert_array_equal(session.run(good), before)
+
+
+def test_a_cast_rounds_what_fits(tmp_path: Path, graph: tf.Graph, finish: Callable[[], None]) -> None:
+    prefix = checkpoint(tmp_path, {f"x{i}": value for i, (value, _) in enumerate(FITS)})
+    variables = [
+        tf1.get_variable(f"x{i}", value.shape, dtype, tf1.zeros_initializer())
+        for i, (value, dtype) in enumerate(FITS)
+    ]
+    finish()
+    with tf1.Session() as session:
+        run_plan(session, prefix, {f"x{i}": (f"x{i}", "identity+cast") for i in range(len(FITS))}, cast=True)
+        for found, (value, dtype) in zip(session.run(variables), FITS, strict=True):
+            np.testing.assert_array_equal(found, value.astype(tf.as_dtype(dtype).as_numpy_dtype))
 
 
 def test_variables_without_a_pair_are_untouched_and_named_when_uninitialized(

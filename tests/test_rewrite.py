@@ -21,7 +21,7 @@ from automatch.rewrite import apply
 from automatch.rewrite.entries import index_bytes
 from automatch.rewrite.table import table
 from automatch.tensor import Listing, Tensor
-from restore_helpers import checkpoint, partitioned_checkpoint, plan_of, random_values, tf1
+from restore_helpers import MISFITS, checkpoint, partitioned_checkpoint, plan_of, random_values, tf1
 
 VALUES = {
     **random_values({"old/w": (4, 3), "old/b": (3,), "old/emb": (6, 2)}),
@@ -99,6 +99,20 @@ def test_changed_values_go_to_one_more_shard_and_the_rest_stays_linked(tmp_path:
     assert set(written.changed) == {"t", "wide"}
     names = sorted(path.name for path in tmp_path.glob("new.ckpt*"))
     assert names == ["new.ckpt.data-00000-of-00002", "new.ckpt.data-00001-of-00002", "new.ckpt.index"]
+
+
+@pytest.mark.parametrize("to", ["checkpoint", "npz"])
+@pytest.mark.parametrize(("value", "dtype", "told"), [row for row in MISFITS if row[1] != "bfloat16"])
+def test_a_cast_that_would_lose_a_value_writes_nothing(
+    tmp_path: Path, to: str, value: np.ndarray, dtype: str, told: str
+) -> None:
+    prefix = checkpoint(tmp_path, {"old/a": value})
+    plan = plan_of(
+        read(prefix), Listing((Tensor("a", value.shape, dtype),)), {"a": ("old/a", "identity+cast")}
+    )
+    with pytest.raises(RestoreError, match=f"^'old/a' holds {told}.*does not fit into 'a' of {dtype}"):
+        apply(plan, tmp_path / "new", to=to)
+    assert not list(tmp_path.glob("new*"))
 
 
 def test_an_unmodified_saver_restores_the_result(tmp_path: Path) -> None:

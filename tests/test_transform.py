@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from automatch.casts import misfit, narrows
 from automatch.errors import PlanConflict
 from automatch.transform import IDENTITY, Step, Transform, compose, numpy_dtype, parse, same_effect
 
@@ -178,6 +180,19 @@ def test_a_dtype_changes_only_where_a_cast_is_written() -> None:
     with pytest.raises(PlanConflict, match="keeps float16, but the target is float32"):
         IDENTITY.apply(half, (2,), "float32")
     assert parse("identity+cast").apply(half, (2,), "bfloat16").dtype == numpy_dtype("bfloat16")
+
+
+NUMBERS = ["int8", "uint8", "int32", "uint32", "int64", "uint64", "float16", "bfloat16", "float32", "float64"]
+
+
+@pytest.mark.parametrize("wanted", NUMBERS)
+@pytest.mark.parametrize("stored", NUMBERS)
+def test_values_are_looked_at_exactly_where_a_cast_can_lose_one(stored: str, wanted: str) -> None:
+    whole = "int" in stored
+    found = (ml_dtypes.iinfo if whole else ml_dtypes.finfo)(numpy_dtype(stored))
+    extremes = [found.min, found.max, 0, *([] if whole else [np.nan, np.inf])]
+    lost = [misfit(np.array([1, value], numpy_dtype(stored)), wanted) for value in extremes]
+    assert any(value is not None for value in lost) == narrows(stored, wanted)
 
 
 def test_moving_ones_and_zeros_of_elements_moves_no_values() -> None:

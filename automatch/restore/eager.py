@@ -25,7 +25,8 @@ def restore_eagerly(variables: Mapping[str, Any], moves: Sequence[Move], stage: 
 
     Raises:
         UnreadableFile: a value is damaged; no variable has changed.
-        RestoreError: a variable did not take its value; the message says what became of the others.
+        RestoreError: a cast would destroy a value; no variable has changed. Or a variable did not take its
+            value; the message says what became of the others.
     """
     setters = {move.target.name: _setter(variables[move.target.name]) for move in moves}
     stage.verify(moves)

@@ -40,6 +40,7 @@ def restore_by_feeding(
 
     Raises:
         UnreadableFile: a value is damaged; no variable has changed.
+        RestoreError: a cast would destroy a value; none has changed.
         UnsupportedTarget: a variable cannot be set in this graph; none has changed.
     """
     steps = [

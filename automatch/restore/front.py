@@ -40,7 +40,8 @@ def restore_auto(
     use_ema: take moving averages for the variables that they shadow.
     values: read vectors whose names give no role, to tell scales and variances from offsets and means.
     slots: restore optimizer slots as well.
-    cast: convert dtypes where they differ; without it such variables are left, and `why` says so.
+    cast: convert dtypes where they differ; without it such variables are left, and `why` says so. Values may
+        be rounded; one that does not fit (a count of 2**40 into int32) is an error.
     quiet: do not print the one line.
 
     Raises:

@@ -113,6 +113,9 @@ class SessionSink:
         own = own_saver(self._graph, moves) if prefix is not None and self._graph.finalized else None
         if prefix is None or (own is None and (self._graph.finalized or not can_read(moves))):
             return restore_by_feeding(self._session, moves, Stage(source), checks)
+        # TensorFlow converts whatever comes: what may not fit has to be looked at before.
+        if narrowing := [move for move in moves if move.narrows]:
+            Stage(source).verify(narrowing)
         import tensorflow as tf
 
         try:

@@ -1,4 +1,4 @@
-"""Values on their way into variables: every byte verified before the first value is handed out.
+"""Values on their way into variables: bytes and casts are verified before the first value is handed out.
 
 Between verifying and handing out no more than a part of the values is kept in memory; a checkpoint's data is
 mapped instead, and what else does not fit is read again.
@@ -35,9 +35,10 @@ class Stage:
         self._kept: dict[str, np.ndarray] = {}
 
     def verify(self, moves: Sequence[Move]) -> None:
-        """Nothing, after each value has been read and found whole.
+        """Nothing, after each value has been read, found whole, and found to fit into its target's dtype.
 
-        Raises UnreadableFile for a damaged value, with the names of tensor and file.
+        Raises UnreadableFile for a damaged value, with the names of tensor and file, RestoreError for one
+        that a cast would destroy.
         """
         room = KEPT
         for name in dict.fromkeys(move.source.name for move in moves):
@@ -48,6 +49,9 @@ class Stage:
             if value.nbytes <= room:
                 self._kept[name] = value
                 room -= value.nbytes
+        for move in moves:
+            if move.narrows:
+                move.check(self._source(move.source.name))
 
     def value(self, move: Move, *, aligned: bool = False) -> np.ndarray:
         """The value that the target of a move is to have, in memory that nothing else holds.

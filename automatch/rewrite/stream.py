@@ -59,11 +59,15 @@ def check_dtypes(moves: Iterable[Move], known: Container[str], form: str) -> Non
 
 
 def byte_chunks(move: Move, array: np.ndarray, endian: str = "little") -> Iterator[np.ndarray]:
-    """The bytes of the target's value in row-major order, as arrays of at most some 32 MB."""
+    """The bytes of the target's value in row-major order, as arrays of at most some 32 MB.
+
+    Raises RestoreError for a value that the conversion to the target's dtype would destroy.
+    """
     import numpy as np
 
     dtype = numpy_dtype(move.target.dtype)
     for block in _blocks(move.transform.view(array)):
+        move.check(block)
         values = np.ascontiguousarray(block, dtype=dtype)
         if endian != "little":
             values = values.byteswap()
