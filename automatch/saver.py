@@ -8,7 +8,8 @@ from typing import Any
 
 from automatch.errors import PlanConflict, UnsupportedTarget
 from automatch.moves import stored_dtypes
-from automatch.nodes import reads_slices, transformed
+from automatch.nodes import transformed
+from automatch.pieces import reads_slices
 from automatch.plan import Pair, Plan
 from automatch.transform import parse
 

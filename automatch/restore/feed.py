@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakSet
 
 from automatch.moves import Move
-from automatch.nodes import Place, assigner, places, run_in
+from automatch.nodes import assigner, run_in
+from automatch.pieces import Place, places
 from automatch.restore.staging import Stage
 
 if TYPE_CHECKING:

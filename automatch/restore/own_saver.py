@@ -12,7 +12,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from automatch.moves import Move
-from automatch.nodes import Place, assigners, places, read_for, reads, run_in, slice_spec
+from automatch.nodes import assigners, read_for, run_in
+from automatch.pieces import Place, places, reads, slice_spec
 from automatch.tensor import Tensor
 
 __all__ = ["OwnSaver", "own_saver"]

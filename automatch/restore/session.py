@@ -15,7 +15,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from automatch.moves import Move
-from automatch.nodes import Place, asked, building, is_resource, operation, places, run_in, transformed
+from automatch.nodes import building, is_resource, operation, run_in, transformed
+from automatch.pieces import Place, asked, places
 from automatch.tensor import Shape
 from automatch.transform import Transform
 

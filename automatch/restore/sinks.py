@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from automatch.errors import RestoreError, UnsupportedTarget
 from automatch.moves import Move
-from automatch.nodes import initialized_check, operation, places, run_in
+from automatch.nodes import initialized_check, operation, run_in
+from automatch.pieces import places
 from automatch.read.live import graph_of, named_variables
 from automatch.restore.eager import restore_eagerly
 from automatch.restore.feed import restore_by_feeding
