@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from automatch.plan import Pair, Plan, Unmatched
-from automatch.tensor import Listing, Tensor
+from automatch.tensor import Listing, Part, Tensor
 from automatch.transform import parse
 from automatch.transforms import settle
 
@@ -32,7 +32,12 @@ def sources_of(plan: Plan) -> Listing:
 def targets_of(plan: Plan) -> Listing:
     """The target as far as the plan knows it."""
     entries: tuple[Pair | Unmatched, ...] = (*plan.pairs, *plan.unmatched)
-    tensors = tuple(Tensor(entry.target, entry.shape, entry.dtype) for entry in entries)
+    known = plan.target.parts or {}
+    parts = {
+        name: tuple(Part(f"{name}/part_{i}", *place) for i, place in enumerate(places))
+        for name, places in known.items()
+    }
+    tensors = tuple(Tensor(e.target, e.shape, e.dtype, parts=parts.get(e.target, ())) for e in entries)
     return Listing(tensors, framework=plan.target.format)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable
 
 from automatch.errors import PlanConflict, PlanError, PlanIsStale
 from automatch.plan import Pair, Plan, Side, Unmatched
+from automatch.read.slices import check_apart
 from automatch.tensor import Listing, short_type
 from automatch.transform import parse
 
@@ -23,7 +24,7 @@ def validate(plan: Plan, path: str = "plan") -> None:
         PlanConflict: all that is wrong, up to five names of each kind.
     """
     problems = [*_double_targets(plan), *_double_sources(plan), *_wrong_transforms(plan), *_wrong_rules(plan)]
-    problems += _wrong_totals(plan)
+    problems += [*_wrong_totals(plan), *_wrong_parts(plan)]
     if problems:
         raise PlanConflict(f"'{path}' contradicts itself: {'; '.join(problems)}. {REDO}")
 
@@ -70,6 +71,20 @@ def _wrong_rules(plan: Plan) -> Iterable[str]:
     unknown = [str(rule) for rule in members if rule not in records]
     if unknown:
         yield f"pairs follow rule {unknown[0]}, which is not among the rules"
+
+
+def _wrong_parts(plan: Plan) -> Iterable[str]:
+    """Parts of the target that lie outside of their variable, or upon each other."""
+    entries: tuple[Pair | Unmatched, ...] = (*plan.pairs, *plan.unmatched)
+    shapes = {entry.target: entry.shape for entry in entries}
+    wrong = []
+    for name, parts in (plan.target.parts or {}).items():
+        try:
+            check_apart(shapes[name] or (), tuple(tuple(zip(*part, strict=True)) for part in parts))
+        except (KeyError, ValueError):
+            wrong.append(name)
+    if wrong:
+        yield f"the parts of {some(wrong)} are none that it can have"
 
 
 def _wrong_totals(plan: Plan) -> Iterable[str]:

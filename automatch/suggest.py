@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -74,8 +73,8 @@ def suggest(
     rules, ruled = _ruled(proposed, left, right)
     return Plan(
         made_by=f"automatch {VERSION}",
-        source=_side(left),
-        target=_side(right),
+        source=Side.of(left),
+        target=Side.of(right),
         options=Options(min_score, globs, use_ema, values or msgspec.UNSET),
         rules=rules,
         pairs=ruled,
@@ -86,11 +85,6 @@ def suggest(
             for s in matching.suggestions
         ),
     )
-
-
-def _side(listing: Listing) -> Side:
-    path = None if listing.path is None else os.fspath(listing.path)
-    return Side(path, listing.format, len(listing), listing.fingerprint)
 
 
 def _check_pairs(fixed: Mapping[str, str], source: Listing, target: Listing) -> None:

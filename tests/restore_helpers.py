@@ -50,13 +50,12 @@ def plan_of(
 ) -> Plan:
     """A plan with these pairs: target name -> source name, or (source name, transform)."""
     wanted = {name: (pair, "identity") if isinstance(pair, str) else pair for name, pair in pairs.items()}
-    sides = [Side(s.path, s.format, len(s), s.fingerprint) for s in (source, target)]
     used = [name for name, _ in wanted.values()]
     assert set(wanted) <= set(target.by_name), f"the target has only {list(target.by_name)}"
     return Plan(
         made_by="test",
-        source=sides[0],
-        target=sides[1],
+        source=Side.of(source),
+        target=Side.of(target),
         options=Options(),
         pairs=tuple(
             Pair(

@@ -106,6 +106,12 @@ def test_any_names_come_back_from_a_file(names: list[str]) -> None:
         ('"target":"head/w"', '"target":"new/a"', "'new/a' in more than one entry of pairs and unmatched"),
         ('"rule":1', '"rule":77', "rule"),
         ('"tensors":6', '"tensors":9', "9 are stated"),
+        (
+            ':1"}',
+            ':1","parts":{"new/a":[[[0,0],[2,2]],[[0,1],[2,2]]]}}',
+            "parts of 'new/a' are none that",
+        ),
+        (':1"}', ':1","parts":{"new/z":[[[0],[2]]]}}', "parts of 'new/z' are none that"),
     ],
 )
 def test_what_is_wrong_in_a_plan_is_said_with_its_place(small: Plan, old: str, new: str, words: str) -> None:

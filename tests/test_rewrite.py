@@ -21,7 +21,15 @@ from automatch.rewrite import apply
 from automatch.rewrite.entries import index_bytes
 from automatch.rewrite.table import table
 from automatch.tensor import Listing, Tensor
-from restore_helpers import MISFITS, checkpoint, partitioned_checkpoint, plan_of, random_values, tf1
+from restore_helpers import (
+    MISFITS,
+    checkpoint,
+    partitioned,
+    partitioned_checkpoint,
+    plan_of,
+    random_values,
+    tf1,
+)
 
 VALUES = {
     **random_values({"old/w": (4, 3), "old/b": (3,), "old/emb": (6, 2)}),
@@ -140,6 +148,53 @@ def test_partitioned_tensors_are_renamed_with_their_slices_or_joined_where_they_
     np.testing.assert_array_equal(found["new/emb"], values["emb"])
     np.testing.assert_array_equal(found["t"], values["other"].T)
     assert written.changed == ("t",)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "uint32", "string", "float32"])
+@pytest.mark.parametrize("stored", [None, 3])
+@pytest.mark.parametrize("wanted", [None, 1, 2, 3])
+def test_an_unmodified_saver_reads_parts_and_wholes_of_every_dtype(
+    tmp_path: Path, dtype: str, stored: int | None, wanted: int | None
+) -> None:
+    numbers = np.arange(14).reshape(7, 2)
+    value = numbers.astype(bytes).astype(object) if dtype == "string" else numbers.astype(dtype)
+    values = {"old/a": value, "old/t": value, "old/c": numbers}
+    prefix = partitioned_checkpoint(tmp_path, values, stored) if stored else checkpoint(tmp_path, values)
+    nothing = np.zeros_like(value) if dtype != "string" else np.full_like(value, b"")
+    with tf.Graph().as_default() as graph, tf1.Session() as session:
+        found = {
+            name: partitioned(name, given, wanted)
+            if wanted
+            else [tf1.get_variable(name, initializer=tf.constant(given))]
+            for name, given in {"a": nothing, "t": nothing.T, "c": nothing}.items()
+            if name != "c" or dtype != "string"
+        }
+        pairs: dict[str, str | tuple[str, str]] = {"a": "old/a", "t": ("old/t", "transpose:1,0")}
+        pairs |= {"c": ("old/c", "identity+cast")} if "c" in found else {}
+        plan = plan_of(read(prefix), read(graph), pairs)
+        plan.save(tmp_path / "plan.json")
+        written = apply(tmp_path / "plan.json", tmp_path / "new.ckpt")
+        tf1.train.Saver().restore(session, str(tmp_path / "new.ckpt"))
+        for name, parts in found.items():
+            np.testing.assert_array_equal(
+                np.concatenate(session.run(parts)), value.T if name == "t" else value
+            )
+    again = read(tmp_path / "new.ckpt")
+    assert again.values is not None
+    for name in found:
+        np.testing.assert_array_equal(again.values(name), value.T if name == "t" else value)
+    assert ("a" in written.changed) == (dtype != "float32" and (stored or 1) != (wanted or 1))
+
+
+def test_a_plan_that_does_not_know_the_targets_parts_keeps_those_of_the_source(tmp_path: Path) -> None:
+    value = np.arange(14, dtype=np.float16).reshape(7, 2)
+    prefix = partitioned_checkpoint(tmp_path, {"old": value}, 3)
+    plan = plan_of(read(prefix), Listing((Tensor("new", (7, 2), "float16"),)), {"new": "old"})
+    assert apply(plan, tmp_path / "new.ckpt").changed == ()
+    with tf.Graph().as_default(), tf1.Session() as session:
+        new = partitioned("new", np.zeros_like(value), 3)
+        tf1.train.Saver().restore(session, str(tmp_path / "new.ckpt"))
+        np.testing.assert_array_equal(np.concatenate(session.run(new)), value)
 
 
 def test_strings_are_transposed_too(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 old.ckpt.index                       new.ckpt.index                       written: names, shapes, places
 old.ckpt.data-00000-of-00001   ==    new.ckpt.data-00000-of-00002         linked (or copied), not read
                                      new.ckpt.data-00001-of-00002         transposed, cast: streamed
+
+Values of a dtype that TensorFlow neither cuts nor joins have to stand in the pieces that the target has.
 """
 
 from __future__ import annotations
@@ -12,16 +14,17 @@ import os
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
 from automatch.moves import Move
+from automatch.pieces import Place, places, reads, reads_slices
 from automatch.read.bundle import Entry, Header, data_path, index_path
 from automatch.read.files import damage_as_error, open_regular
 from automatch.read.slices import Extent
 from automatch.read.tf_types import NAME
 from automatch.rewrite.entries import index_bytes
 from automatch.rewrite.progress import Progress
-from automatch.rewrite.stream import byte_chunks, encoded_strings, source_array, target_shape
+from automatch.rewrite.stream import byte_chunks, encoded_strings, source_array, target_shape, target_view
 from automatch.shards import Shards, masked
 from automatch.tensor import Listing
 
@@ -44,6 +47,13 @@ class Written:
     copied: int
 
 
+class _Index(NamedTuple):
+    """What an index says: tensors by name, and each (name, slice) of those in pieces."""
+
+    entries: dict[str, Entry]
+    pieces: dict[tuple[str, Extent], Entry]
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A checkpoint with all its values, and still without its index and the final names of its data shards.
@@ -54,8 +64,7 @@ class Draft:
 
     place: Path
     header: Header
-    entries: dict[str, Entry]
-    pieces: dict[tuple[str, Extent], Entry]
+    index: _Index
     written: Written
 
     def finish(self, not_in: Container[int] = ()) -> None:
@@ -69,7 +78,7 @@ class Draft:
         for number in range(self.header.shards, count):
             data_path(self.place, number, count).touch()
         with open(index_path(self.place), "xb") as file:
-            file.write(index_bytes(replace(self.header, shards=count), self.entries, self.pieces))
+            file.write(index_bytes(replace(self.header, shards=count), *self.index))
             file.flush()
             os.fsync(file.fileno())
 
@@ -102,7 +111,7 @@ def write_checkpoint(
     old = _used(kept, shards)
     # A checkpoint has a data shard even if it holds nothing.
     streams = bool(changed) or not old
-    entries, pieces = _kept_entries(kept, shards, old) if shards is not None else ({}, {})
+    index = _kept_entries(kept, shards, old) if shards is not None else _Index({}, {})
     progress.total = sum(move.nbytes for move in changed)
     paths = [shards.bundle.shards[shard] for shard in old] if shards is not None else []
     linked = [_link(path, _draft_path(place, i), copy, progress) for i, path in enumerate(paths)]
@@ -110,9 +119,9 @@ def write_checkpoint(
     header = replace(header, shards=len(old) + streams)
     if streams:
         with open(_draft_path(place, len(old)), "xb") as file:
-            entries |= _stream(file, changed, source, shards, header, progress)
+            _stream(file, changed, source, shards, header, progress, index)
     written = Written(tuple(move.target.name for move in changed), sum(linked), len(linked) - sum(linked))
-    return Draft(place, header, entries, pieces, written)
+    return Draft(place, header, index, written)
 
 
 def _is_kept(move: Move, shards: Shards) -> bool:
@@ -120,7 +129,9 @@ def _is_kept(move: Move, shards: Shards) -> bool:
     shape = move.source.shape or ()
     if move.source.dtype != move.target.dtype or move.transform.moves_values(shape):
         return False
-    return not shards.bundle.entries[move.source.name].slices or not move.transform.steps
+    if shards.bundle.entries[move.source.name].slices and move.transform.steps:
+        return False
+    return all(reads(move.source, place.spec) for place in places(move.target))
 
 
 def _used(kept: Sequence[Move], shards: Shards | None) -> list[int]:
@@ -132,9 +143,7 @@ def _used(kept: Sequence[Move], shards: Shards | None) -> list[int]:
     return sorted(whole | {piece.shard for (name, _), piece in shards.bundle.pieces.items() if name in names})
 
 
-def _kept_entries(
-    kept: Sequence[Move], shards: Shards, old: Sequence[int]
-) -> tuple[dict[str, Entry], dict[tuple[str, Extent], Entry]]:
+def _kept_entries(kept: Sequence[Move], shards: Shards, old: Sequence[int]) -> _Index:
     """Entries and pieces of the kept tensors under their new names, in the new numbers of their shards."""
     entries: dict[str, Entry] = {}
     pieces: dict[tuple[str, Extent], Entry] = {}
@@ -148,7 +157,7 @@ def _kept_entries(
         for extent in entry.slices:
             piece = shards.bundle.pieces[move.source.name, extent]
             pieces[move.target.name, extent] = piece._replace(shard=numbers[piece.shard])
-    return entries, pieces
+    return _Index(entries, pieces)
 
 
 def _link(old: Path, new: Path, copy: bool, progress: Progress) -> bool:
@@ -177,6 +186,11 @@ def _chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
+def _pieces(move: Move) -> tuple[Place, ...]:
+    """The pieces to write the target in: one where TensorFlow cuts them itself, as it does most dtypes."""
+    return places(replace(move.target, parts=() if reads_slices(move.target.dtype) else move.target.parts))
+
+
 def _stream(
     file: BinaryIO,
     moves: Sequence[Move],
@@ -184,32 +198,49 @@ def _stream(
     shards: Shards | None,
     header: Header,
     progress: Progress,
-) -> dict[str, Entry]:
-    """The entries of the moves' targets, whose values have been written to the file, the last shard."""
-    entries = {}
+    index: _Index,
+) -> None:
+    """Nothing, after the values of the moves' targets have been written to the file, the last shard.
+
+    index: gets their entries.
+    """
     for move in moves:
         array = source_array(move, source, shards)
-        offset = file.tell()
-        crc = _write(file, move, array, header.endian, progress)
-        place = (header.shards - 1, offset, file.tell() - offset, crc)
-        entries[move.target.name] = Entry(_NUMBER[move.target.dtype], target_shape(move), *place)
+        name, whole = move.target.name, Entry(_NUMBER[move.target.dtype], target_shape(move))
+        slices = []
+        for place in _pieces(move):
+            offset = file.tell()
+            crc = _write(file, move, array, place, header.endian, progress)
+            size = file.tell() - offset
+            entry = whole._replace(shard=header.shards - 1, offset=offset, size=size, crc=crc)
+            if place.shape is not None and place.spec:
+                slices.append(tuple(zip(place.offset, place.shape, strict=True)))
+                index.pieces[name, slices[-1]] = entry._replace(shape=place.shape)
+            else:
+                index.entries[name] = entry
+        if slices:
+            index.entries[name] = whole._replace(slices=tuple(slices))
     file.flush()
     os.fsync(file.fileno())
-    return entries
 
 
 def _write(
-    file: BinaryIO, move: Move, array: np.ndarray, endian: Literal["little", "big"], progress: Progress
+    file: BinaryIO,
+    move: Move,
+    array: np.ndarray,
+    place: Place,
+    endian: Literal["little", "big"],
+    progress: Progress,
 ) -> int:
     """The masked checksum of the bytes written."""
     import google_crc32c
 
     if move.target.dtype == "string":
-        data, mark = encoded_strings(move.transform.view(array).reshape(-1), endian)
+        data, mark = encoded_strings(target_view(move, array, place.cut).reshape(-1), endian)
         file.write(data)
         return mark
     crc = 0
-    for chunk in byte_chunks(move, array, endian):
+    for chunk in byte_chunks(move, array, endian, place.cut):
         crc = google_crc32c.extend(crc, chunk)
         file.write(chunk.data)
         progress.step(chunk.nbytes)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from msgspec import UNSET
+
 from automatch.errors import PlanError, RestoreError, UnreadableFile, UsageError
 from automatch.known import targets_of
-from automatch.moves import collect, source_of
+from automatch.moves import Move, collect, source_of
 from automatch.plan import Plan
 from automatch.rewrite.checkpoint import Written, write_checkpoint
 from automatch.rewrite.place import check_free, moved_into, prefix
@@ -62,7 +64,8 @@ def apply(
     """What was written: a checkpoint `out` with the accepted pairs under the target's names.
 
     An unmodified Saver of the target restores it. Where only names change, the data shards are hard links to
-    the source's; changed values stream into one more.
+    the source's; changed values stream into one more, and so do values in other parts than the target's, if
+    TensorFlow could not cut or join them.
 
     source: where the values are, if no longer where the plan says.
     copy: copy the data shards. force: replace what is there. skip_undecided: leave undecided pairs out.
@@ -85,6 +88,8 @@ def apply(
     listing = _with_values(_source(agreed, source))
     targets = targets_of(agreed)
     moves = collect(agreed, listing, targets, cast=True, slots=True, strict=True).moves
+    if agreed.target.parts is UNSET:
+        moves = tuple(_partitioned_alike(move) for move in moves)
     place = prefix(out)
     check_free(place, force=force)
     steps = Progress(progress, sum(move.nbytes for move in moves))
@@ -121,6 +126,13 @@ def _source(plan: Plan, source: Any) -> Listing:
         raise UnreadableFile(
             f"{error} If it lies elsewhere than the plan says, name it with --source, or source=…."
         ) from error
+
+
+def _partitioned_alike(move: Move) -> Move:
+    """The move to a target of which nothing says how it is partitioned: as the source, if it is as large."""
+    if move.transform.steps:
+        return move
+    return replace(move, target=replace(move.target, parts=move.source.parts))
 
 
 def _with_values(listing: Listing) -> Listing:

@@ -15,9 +15,19 @@ from automatch.transform import numpy_dtype
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["byte_chunks", "check_dtypes", "encoded_strings", "nbytes", "source_array", "target_shape"]
+__all__ = [
+    "byte_chunks",
+    "check_dtypes",
+    "encoded_strings",
+    "nbytes",
+    "source_array",
+    "target_shape",
+    "target_view",
+]
 
 CHUNK = 32 * 2**20
+
+Cut = tuple[slice, ...]
 
 
 def source_array(move: Move, source: Listing, shards: Shards | None) -> np.ndarray:
@@ -58,15 +68,26 @@ def check_dtypes(moves: Iterable[Move], known: Container[str], form: str) -> Non
             )
 
 
-def byte_chunks(move: Move, array: np.ndarray, endian: str = "little") -> Iterator[np.ndarray]:
+def target_view(move: Move, array: np.ndarray, cut: Cut = ()) -> np.ndarray:
+    """The elements of the target in its row-major order, without a copy where that can be.
+
+    cut: the index of a part of it.
+    """
+    view = move.transform.view(array)
+    return view.reshape(target_shape(move))[cut] if cut else view
+
+
+def byte_chunks(move: Move, array: np.ndarray, endian: str = "little", cut: Cut = ()) -> Iterator[np.ndarray]:
     """The bytes of the target's value in row-major order, as arrays of at most some 32 MB.
+
+    cut: the index of a part of the target, of which alone they are.
 
     Raises RestoreError for a value that the conversion to the target's dtype would destroy.
     """
     import numpy as np
 
     dtype = numpy_dtype(move.target.dtype)
-    for block in _blocks(move.transform.view(array)):
+    for block in _blocks(target_view(move, array, cut)):
         move.check(block)
         values = np.ascontiguousarray(block, dtype=dtype)
         if endian != "little":
