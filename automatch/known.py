@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from automatch.plan import Pair, Plan, Unmatched
+from automatch.plan import Pair, Plan, Side, Unmatched
 from automatch.tensor import Listing, Part, Tensor
 from automatch.transform import parse
 from automatch.transforms import settle
 
-__all__ = ["Sides", "sources_of", "targets_of", "transform_of"]
+__all__ = ["Sides", "parts_of", "sources_of", "targets_of", "transform_of"]
 
 Sides = tuple[Listing | None, Listing | None]
 """The source and the target as they are now, each None where it is not at hand."""
@@ -32,13 +32,17 @@ def sources_of(plan: Plan) -> Listing:
 def targets_of(plan: Plan) -> Listing:
     """The target as far as the plan knows it."""
     entries: tuple[Pair | Unmatched, ...] = (*plan.pairs, *plan.unmatched)
-    known = plan.target.parts or {}
-    parts = {
-        name: tuple(Part(f"{name}/part_{i}", *place) for i, place in enumerate(places))
-        for name, places in known.items()
-    }
+    parts = parts_of(plan.target)
     tensors = tuple(Tensor(e.target, e.shape, e.dtype, parts=parts.get(e.target, ())) for e in entries)
     return Listing(tensors, framework=plan.target.format)
+
+
+def parts_of(side: Side) -> dict[str, tuple[Part, ...]]:
+    """The parts of each variable of which a plan says that it is partitioned."""
+    return {
+        name: tuple(Part(f"{name}/part_{i}", *place) for i, place in enumerate(places))
+        for name, places in (side.parts or {}).items()
+    }
 
 
 def transform_of(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from automatch.casts import misfit, narrows
 from automatch.errors import PlanError, RestoreError
-from automatch.known import targets_of
+from automatch.known import parts_of, targets_of
 from automatch.plan import Pair, Plan
 from automatch.read import read
 from automatch.slots import optimizer_slots
@@ -18,7 +18,7 @@ from automatch.transform import Transform, parse
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Move", "Moves", "collect", "source_of", "stored_dtypes"]
+__all__ = ["Move", "Moves", "collect", "source_of", "stored"]
 
 # As many problems as fit a screen; the rest is counted.
 _SHOWN = 10
@@ -106,19 +106,23 @@ def source_of(plan: Plan, source: Any = None) -> Listing:
     return listing
 
 
-def stored_dtypes(plan: Plan, source: Any = None) -> dict[str, str]:
-    """Target name -> its source's dtype, for the accepted pairs that convert it.
+def stored(plan: Plan, source: Any = None) -> dict[str, Tensor]:
+    """Target name -> its source's dtype and parts, as a tensor, for the accepted pairs.
 
-    A plan keeps the target's alone: the source is read, as by `source_of`, if there are any such pairs.
+    A plan keeps the target's dtypes alone: the source is read, as by `source_of`, where pairs convert them.
 
     Raises:
         RestoreError: a pair cannot be moved.
     """
-    if not any(parse(pair.transform).cast for pair in plan.accepted):
-        return {}
+    if source is None and not any(parse(pair.transform).cast for pair in plan.accepted):
+        parts = parts_of(plan.source)
+        return {
+            pair.target: Tensor(pair.source, pair.shape, pair.dtype, parts=parts.get(pair.source, ()))
+            for pair in plan.accepted
+        }
     listing = source_of(plan, source)
     moves = collect(plan, listing, targets_of(plan), cast=True, slots=True, strict=True).moves
-    return {move.target.name: move.source.dtype for move in moves if move.transform.cast}
+    return {move.target.name: move.source for move in moves}
 
 
 def _undecided(plan: Plan) -> dict[str, str]:

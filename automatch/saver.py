@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
-from automatch.errors import PlanConflict, UnsupportedTarget
-from automatch.moves import stored_dtypes
+from automatch.errors import PlanConflict, RestoreError, UnsupportedTarget
+from automatch.moves import stored
 from automatch.nodes import transformed
-from automatch.pieces import reads_slices
+from automatch.pieces import asked
 from automatch.plan import Pair, Plan
+from automatch.tensor import Tensor
 from automatch.transform import parse
 
 __all__ = ["SaverBuilder", "assignment_map", "graph_variables", "var_list"]
@@ -25,7 +26,7 @@ def SaverBuilder(  # noqa: N802 - it stands where TensorFlow has a class of this
 
     Reading takes the accepted pairs, by the names of the checkpoint, with their transposes and reshapes;
     variables without an accepted pair are left alone. `save` writes all variables under their own names.
-    As in any Saver, the pairs are checked while they are read.
+    As in any Saver, the pairs are checked while they are read; a cast loses what does not fit without a word.
 
     cast: convert dtypes where the plan says `+cast`. A node that reads has to know the stored dtype, for
         which the plan's source is looked at.
@@ -34,7 +35,8 @@ def SaverBuilder(  # noqa: N802 - it stands where TensorFlow has a class of this
     Raises:
         PlanConflict: a pair converts its dtype without `cast=True`.
         PlanError, PlanIsStale, UnreadableFile: nothing says what the stored dtypes are.
-        RestoreError: a stored dtype cannot be converted.
+        RestoreError: a stored dtype cannot be converted. When the Saver is made: TensorFlow cannot join what
+            is stored in parts.
     """
     pairs = _accepted(plan)
     for pair in pairs:
@@ -43,7 +45,7 @@ def SaverBuilder(  # noqa: N802 - it stands where TensorFlow has a class of this
                 f"'{pair.source}' becomes '{pair.target}' by '{pair.transform}', which converts to "
                 f"{pair.dtype}. Pass cast=True, or reject the pair to leave it out."
             )
-    return _builder_class()({pair.target: pair for pair in pairs}, stored_dtypes(plan, source))
+    return _builder_class()({pair.target: pair for pair in pairs}, stored(plan, source))
 
 
 def var_list(plan: Plan, graph: Any = None) -> dict[str, Any]:
@@ -125,17 +127,17 @@ def _renames(plan: Plan, form: str) -> tuple[Pair, ...]:
 
 
 @cache
-def _builder_class() -> Callable[[dict[str, Pair], dict[str, str]], Any]:
+def _builder_class() -> Callable[[dict[str, Pair], dict[str, Tensor]], Any]:
     """The class, made when it is first needed: its base comes with TensorFlow."""
     from tensorflow.python.training.saver import BulkSaverBuilder
 
     class PlanSaverBuilder(BulkSaverBuilder):  # type: ignore[misc]
         """Reads by a plan, in one RestoreV2."""
 
-        def __init__(self, pairs: dict[str, Pair], stored: dict[str, str]) -> None:
+        def __init__(self, pairs: dict[str, Pair], sources: dict[str, Tensor]) -> None:
             super().__init__()
             self._pairs = pairs
-            self._stored = stored
+            self._sources = sources
 
         def _AddRestoreOps(  # noqa: N802 - TensorFlow's name
             self, filename_tensor: Any, saveables: list[Any], *rest: Any, **options: Any
@@ -148,24 +150,26 @@ def _builder_class() -> Callable[[dict[str, Pair], dict[str, str]], Any]:
 
         def bulk_restore(self, filename_tensor: Any, saveables: list[Any], *_: Any) -> list[Any]:
             specs = [spec for saveable in saveables for spec in saveable.specs]
-            return _read(filename_tensor, specs, self._pairs, self._stored)
+            return _read(filename_tensor, specs, self._pairs, self._sources)
 
     return PlanSaverBuilder
 
 
-def _read(filename: Any, specs: list[Any], pairs: dict[str, Pair], stored: dict[str, str]) -> list[Any]:
-    """The tensors for a Saver's specs, read under the source's names, transformed and converted."""
+def _read(filename: Any, specs: list[Any], pairs: dict[str, Pair], sources: dict[str, Tensor]) -> list[Any]:
+    """The tensors for a Saver's specs, read under the source's names, transformed and converted.
+
+    Raises RestoreError where TensorFlow cannot join the parts that are stored.
+    """
     import tensorflow as tf
 
     if not specs:
         return []
     wanted = [pairs[spec.name] for spec in specs]
-    dtypes = [tf.as_dtype(stored.get(spec.name, spec.dtype)).base_dtype for spec in specs]
-    # A part of a transformed variable is cut out afterwards: its slice is none of the source's.
-    slices = [
-        "" if parse(pair.transform).steps or not reads_slices(dtype.name) else spec.slice_spec
-        for pair, dtype, spec in zip(wanted, dtypes, specs, strict=True)
+    dtypes = [
+        tf.as_dtype(sources[spec.name].dtype if parse(pair.transform).cast else spec.dtype).base_dtype
+        for pair, spec in zip(wanted, specs, strict=True)
     ]
+    slices = [_slice(pair, sources[pair.target], spec) for pair, spec in zip(wanted, specs, strict=True)]
     with tf.device("cpu:0"):
         tensors = tf.raw_ops.RestoreV2(
             prefix=filename,
@@ -179,6 +183,17 @@ def _read(filename: Any, specs: list[Any], pairs: dict[str, Pair], stored: dict[
         ]
         # Nothing is added for what has its dtype already.
         return [tf.cast(tensor, spec.dtype) for tensor, spec in zip(made, specs, strict=True)]
+
+
+def _slice(pair: Pair, source: Tensor, spec: Any) -> str:
+    """What to read for a Saver's spec; the whole where that is empty."""
+    found = asked(source, parse(pair.transform), spec.slice_spec)
+    if found is None:
+        raise RestoreError(
+            f"TensorFlow does not join parts of {source.dtype}, as '{pair.source}' has them and "
+            f"'{pair.target}' needs. {_ELSE}."
+        )
+    return found
 
 
 def _made(tensor: Any, pair: Pair, slice_spec: str) -> Any:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from automatch.errors import PlanConflict, UsageError
 from automatch.export.regexes import literal, ruled
 from automatch.export.templates import ASSIGNMENT_MAP, LOOK_UP, REGEX, SAVER_BUILDER, VAR_LIST
-from automatch.moves import stored_dtypes
+from automatch.moves import stored
+from automatch.pieces import places, reads
 from automatch.plan import Pair, Plan
 from automatch.transform import parse
 
@@ -98,18 +99,24 @@ def _place(path: str | None, otherwise: str) -> str:
 
 def _saver_builder(plan: Plan) -> str:
     rules, rest = ruled(plan, inverse=True)
-    changes = []
+    sources = stored(plan)
+    changes, parts, dtypes = [], [], []
     for pair in plan.accepted:
-        steps = _steps(pair)
-        if steps:
+        source = sources[pair.target]
+        if steps := _steps(pair):
             changes.append(f"    {literal(pair.target)}: {steps!r},")
+        if not reads(source, ""):
+            parts.append(f"    {literal(pair.target)}: {[place.spec for place in places(source)]!r},")
+        if parse(pair.transform).cast:
+            dtypes.append((pair.target, source.dtype))
     return _filled(
         SAVER_BUILDER,
         plan,
         _entries(rest),
         rules="\n".join(rules),
         changes="\n".join(changes),
-        dtypes=_entries(stored_dtypes(plan).items()),
+        parts="\n".join(parts),
+        dtypes=_entries(dtypes),
     )
 
 

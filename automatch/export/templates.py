@@ -79,8 +79,11 @@ CHANGES = {{
 DTYPES = {{
 {dtypes}
 }}
-# Of these TensorFlow reads no slices.
-WHOLE = (tf.float16, tf.uint16, tf.uint32, tf.uint64, tf.string)
+# Of these TensorFlow reads no other slices than are stored: the whole, or these.
+AS_STORED = (tf.float16, tf.uint16, tf.uint32, tf.uint64, tf.string)
+PARTS = {{
+{parts}
+}}
 
 
 def name_in_checkpoint(name):
@@ -100,7 +103,11 @@ class RenamingBuilder(BaseSaverBuilder):
     def _read(self, filename_tensor, spec):
         steps = CHANGES.get(spec.name, [])
         stored = tf.as_dtype(DTYPES.get(spec.name, spec.dtype)).base_dtype
-        whole = bool(steps) or stored in WHOLE
+        known = PARTS.get(spec.name, [""]) if stored in AS_STORED else ["", spec.slice_spec]
+        # What is changed is cut afterwards.
+        whole = bool(steps) or spec.slice_spec not in known
+        if whole and "" not in known:
+            raise ValueError(f"TensorFlow does not join the stored parts of {{spec.name}}. Leave it out.")
         tensor = tf.raw_ops.RestoreV2(
             prefix=filename_tensor,
             tensor_names=[name_in_checkpoint(spec.name)],
