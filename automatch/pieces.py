@@ -62,9 +62,16 @@ def reads(stored: Tensor, spec: str) -> bool:
     """
     if reads_slices(stored.dtype) or stored.shape is None:
         return True
-    pieces = {place.spec for place in places(stored)}
-    whole = {"", slice_spec(stored.shape, (0,) * len(stored.shape), stored.shape)}
-    return spec in (pieces | whole if pieces & whole else pieces)
+    whole = (0,) * len(stored.shape), stored.shape
+    pieces = [(part.offset, part.shape) for part in stored.parts] or [whole]
+    return (_box(spec, stored.shape) if spec else whole) in pieces
+
+
+def _box(spec: str, whole: Shape) -> tuple[Shape, Shape]:
+    """Offset and shape of a slice that a Saver asks for."""
+    spans = zip(spec.rpartition(" ")[-1].split(":"), whole, strict=False)
+    pairs = [(0, size) if span == "-" else tuple(map(int, span.split(","))) for span, size in spans]
+    return tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
 
 
 def asked(source: Tensor, transform: Transform, spec: str) -> str | None:
