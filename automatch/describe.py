@@ -121,6 +121,15 @@ class Features:
         found = {i: self.kernels[self.around[i][len(self.parents[i]) - 1]] for i in vectors}
         return {i: kernels[0] for i, kernels in found.items() if len(kernels) == 1}
 
+    @cached_property
+    def outputs(self) -> Mapping[int, int]:
+        """Each kernel with a bias of its own, as long as one of its axes -> that length."""
+        return {
+            kernel: self.sizes[i]
+            for i, kernel in self.own_kernels.items()
+            if self.roles[i] == "bias" and self.sizes[i] in (self.tensors[kernel].shape or ())
+        }
+
 
 def describe(listing: Listing, variables: Sequence[int]) -> Features:
     """The features of some variables of a listing (indices, in listing order)."""

@@ -95,6 +95,29 @@ def test_what_stands_beside_a_row_that_counts_down_counts_down() -> None:
     assert {name: right[name] for name in found} == found
 
 
+def test_a_row_within_a_row_that_counts_down_may_count_down_as_well() -> None:
+    """`up2_3` comes before `up2_2`, as `up2_4` shows; so may `up3_3` before `up3_2`, which nothing shows."""
+    widths, names = {0: 3, 1: 16, 2: 24, 3: 40}, []
+    for level in (1, 2, 3):
+        names.append((f"net/down{level}_1", widths[level - 1], widths[level]))
+        names += [
+            (f"net/down{level}_{block}/{word}", widths[level], widths[level])
+            for block in (2, 3, 4)
+            for word in ("conv1", "conv2")
+        ]
+    for level in (3, 2, 1):
+        names += [(f"net/up{level}_4", widths[level + 1], widths[level])] if level < 3 else []
+        names += [
+            (f"net/up{level}_{block}/{word}", widths[level], widths[level])
+            for block in (3, 2, 1)
+            for word in ("conv1", "conv2")
+        ]
+    source, target, right = _kernels(_row([*names, ("net/up1_0", 16, 5)]))
+    found = answer(side(source), side(target, order="creation")).accepted
+    assert {name: right[name] for name in found} == found
+    assert len(found) > 0.5 * len(right)
+
+
 def test_lists_that_stand_side_by_side_may_have_been_created_in_turn() -> None:
     """`first/0`, `second/0`, `first/1`, `second/1` here; all hold the same, so that no shape says so."""
     turns = [

@@ -116,6 +116,49 @@ def test_normalisations_may_stand_before_their_kernels():
     assert len(found) > 0.9 * len(right)
 
 
+def test_a_normalisation_that_is_created_last_on_one_side_does_not_move_the_others():
+    """A constructor makes that of the embedding behind all layers, Keras where it is called."""
+    variables = _layer_norm("embed_ln", 0)
+    for i in range(4):
+        variables += _layer_norm(f"h.{i}.ln_1", 2 * i + 1)
+        variables += [(f"h.{i}.attn.weight", f"dense_{3 * i}/kernel", "16 48")]
+        variables += _layer_norm(f"h.{i}.ln_2", 2 * i + 2)
+        variables += [(f"h.{i}.fc.weight", f"dense_{3 * i + 1}/kernel", "16 80")]
+        variables += [(f"h.{i}.proj.weight", f"dense_{3 * i + 2}/kernel", "80 16")]
+    source, target, right = listed(variables)
+    made = [f"{name} {shape}" for name, _, shape in [*variables[2:], *variables[:2]]]
+    found = answer(side("\n".join(made), order="creation"), side(target, order="creation")).accepted
+    assert {name: right[name] for name in found} == found
+    assert set(source.splitlines()) == set(made)
+
+
+def _layer_norm(source: str, number: int) -> list[Variable]:
+    names = (("weight", "gamma"), ("bias", "beta"))
+    return [(f"{source}.{one}", f"layer_normalization_{number}/{other}", "16") for one, other in names]
+
+
+def test_a_layer_has_as_many_outputs_as_its_bias_is_long():
+    """GPT-2 in PyTorch keeps its kernels as TensorFlow does: only their biases say so."""
+    variables = []
+    for i in range(3):
+        layers = (("attn", 16, 48), ("out", 16, 16), ("fc", 16, 64), ("proj", 64, 16))
+        for number, (word, into, out) in enumerate(layers):
+            layer = f"dense_{4 * i + number + 2}"
+            variables += [(f"h.{i}.{word}.weight", f"{layer}/kernel", f"{into} {out}")]
+            variables += [(f"h.{i}.{word}.bias", f"{layer}/bias", f"{out}")]
+    first, last = [], []
+    for number, width in enumerate((11, 3)):
+        into = [(f"embed_{width}.weight", f"dense_{number}/kernel"), (f"embed_{width}.bias", "")]
+        first += [f"dense_{number}/kernel {width} 16", f"dense_{number}/bias 16"]
+        last += [f"{into[0][0]} 16 {width}", f"{into[1][0]} 16"]
+    made = [*(f"{name} {shape}" for name, _, shape in variables), *last]
+    called = [*first, *(f"{name} {shape}" for _, name, shape in variables)]
+    source = side("\n".join(made), order="creation", framework="torch")
+    found = answer(source, side("\n".join(called), order="creation", framework="keras2"))
+    right = {target: source for source, target, _ in variables}
+    assert {name: right[name] for name in found.accepted if name in right}.items() <= found.accepted.items()
+
+
 @pytest.mark.parametrize("moments", [("Squeeze", "Squeeze_1"), ("mean", "variance")])
 def test_averages_of_moments_are_a_normalisations_mean_and_variance(moments):
     """As `tf.train.ExponentialMovingAverage` names what it keeps of the tensors of `tf.nn.moments`."""

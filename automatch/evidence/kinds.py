@@ -33,6 +33,8 @@ _MIXED = {
 _RESHAPED = -0.5
 # Vectors beside kernels of other sizes belong to other layers, whatever their names say.
 _OTHER_LAYER = -3.0
+# A layer has as many outputs as its bias is long, whichever of its kernel's axes these are.
+_OTHER_OUTPUTS = -2.0
 # A scale with an offset beside it is a normalisation's, and one alone scales a branch, or is one without.
 _OTHER_SCALE = -2.0
 _SAME_START, _OTHER_START = 0.5, -1.0
@@ -76,6 +78,9 @@ def kinds(target: Features, source: Features, in_blocks: Sequence[Block]) -> Mat
                 sizes = _kernel_size(target, t), _kernel_size(source, s)
                 if None not in sizes and sizes[0] != sizes[1]:
                     weight += _OTHER_LAYER
+                outputs = target.outputs.get(t), source.outputs.get(s)
+                if None not in outputs and outputs[0] != outputs[1]:
+                    weight += _OTHER_OUTPUTS
                 weight += _graph(target.tensors[t].dataflow, source.tensors[s].dataflow)
             weights[np.ix_(these, those)] = weight
     return weights
@@ -87,7 +92,7 @@ def _alike(side: Features, members: npt.NDArray[np.intp]) -> list[list[int]]:
         tensor = side.tensors[i]
         flow = tensor.dataflow
         graph = None if flow is None else (flow.initializer, flow.consumers)
-        layer = side.beside[i], _kernel_size(side, i), side.shifted[i]
+        layer = side.beside[i], _kernel_size(side, i), side.shifted[i], side.outputs.get(i)
         groups[tensor.shape, tensor.dtype, side.roles[i], layer, graph].append(i)
     return list(groups.values())
 

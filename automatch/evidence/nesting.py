@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from automatch.describe import Features, Path
 from automatch.evidence.items import Item, items, members
-from automatch.evidence.orders import layers_in_rows, number_in_row, orders
+from automatch.evidence.orders import mostly_in_rows, number_in_row, orders
 from automatch.evidence.scopes import Scope, left_over, places_in, tree, way_to
 from automatch.layout import Kind, axes, convention
 from automatch.shapes import squeezed
@@ -37,8 +37,6 @@ _Known = tuple[_Cells, bool]
 _Members = tuple[int, ...]
 
 _WEIGHT = 1.5
-# Of the kernels of a side that is a row of layers rather than scopes.
-_MOSTLY = 0.5
 
 
 class _Reading(NamedTuple):
@@ -91,7 +89,7 @@ class Nesting:
         if not (target.creation and source.creation):
             return target.creation or source.creation
         labels = [[item.label for item in _kernels(items)] for items in self._items]
-        return (_mostly_in_rows(target) != _mostly_in_rows(source)) and labels[0] != labels[1]
+        return (mostly_in_rows(target) != mostly_in_rows(source)) and labels[0] != labels[1]
 
     @cached_property
     def _sides(self) -> _Sides:
@@ -101,7 +99,7 @@ class Nesting:
     def _listed_target(self) -> bool:
         """Whether the source's scopes are read as what the target lists."""
         if self._target.creation and self._source.creation:
-            return _mostly_in_rows(self._target)
+            return mostly_in_rows(self._target)
         return self._target.creation
 
     @cached_property
@@ -152,14 +150,6 @@ class Nesting:
             (np.ix_(*(pair[::-1] if self._listed_target else pair)), len(given) > 1)
             for pair, (given, _) in zip(pairs, known, strict=True)
         ]
-
-
-def _mostly_in_rows(side: Features) -> bool:
-    """Whether a side has automatic names, such as `conv2d_7`, for at least half of its kernels."""
-    rows = [layers for layers in layers_in_rows(side) if len(layers) > 1]
-    inside = {i for layers in rows for layer in layers for i in layer}
-    kernels = [i for i, vector in enumerate(side.vectors) if not vector]
-    return sum(i in inside for i in kernels) >= _MOSTLY * len(kernels)
 
 
 def _alone(readings: Sequence[_Reading]) -> list[_Reading]:

@@ -6,6 +6,7 @@ all, so that what can be aligned in two ways is not decided here. Kernels well i
 as a whole are known as well, wherever it stands.
 
 Where nothing says in which order words were created, evidence is spread over what cannot be told apart.
+Where names say nothing (`layer_normalization_7`), vectors have to stand between their kernels, if they can.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy.typing as npt
 from automatch.describe import Features
 from automatch.evidence.interchangeable import Towers, interchangeable, look_alikes, misnamed, towers
 from automatch.evidence.items import Channel, Item, items, members
-from automatch.evidence.orders import orders, rows
+from automatch.evidence.orders import mostly_in_rows, orders, rows
 from automatch.evidence.rows import in_rows
 from automatch.evidence.sequences import align, inside_runs, regrets
 
@@ -46,6 +47,8 @@ _CREATION = 0.05
 # where they hardly do.
 _WELL, _AHEAD, _FAR_AHEAD = 0.85, 2, 4
 _CELLS = 4_000_000
+# What may be left over, if vectors are aligned between their kernels, that is not if they are alone.
+_MOVED, _MOVED_SHARE = 2, 0.05
 
 
 class _Orders(NamedTuple):
@@ -135,7 +138,35 @@ class Order:
             for found in alike.values():
                 weights = np.maximum(weights, np.minimum.reduce(found))
         weights[self._misnamed] = 0
+        sides = self._target, self._source
+        if all(side.creation for side in sides) and any(map(mostly_in_rows, sides)):
+            weights = np.minimum(weights, self._held_together(agreement, torn))
         return weights
+
+    def _held_together(self, agreement: Matrix, torn: npt.NDArray[np.bool_]) -> Matrix:
+        """What vectors may weigh at the most, so that they stay between their kernels if they can.
+
+        A normalisation that one side creates first and the other last moves all others of its size by one,
+        and by themselves they can be aligned as well as ever.
+        """
+        most = np.full(torn.shape, np.inf, np.float32)
+        both = [
+            items(side, order[0][0], self._shared)
+            for side, order in zip((self._target, self._source), self._unsettled, strict=True)
+        ]
+        vectors = [np.array([item.label[0] == "vectors" for item in sequence], bool) for sequence in both]
+        firsts = np.ix_(*([item.members[0] for item in sequence] for sequence in both))
+        if not all(some.any() for some in vectors) or torn[firsts].size > _CELLS:
+            return most
+        same = np.array([[one.label == other.label for other in both[1]] for one in both[0]])
+        same &= ~torn[firsts]
+        apart = sum(align(same[np.ix_(*which)])[-1, -1] for which in (vectors, [~some for some in vectors]))
+        if align(same)[-1, -1] >= apart - max(_MOVED, _MOVED_SHARE * apart):
+            gains = np.where(same, 1 + _NAMES * agreement[firsts], 0).astype(np.float32)
+            worth = _WEIGHT * _COMPLETE * np.maximum(0, 1 - regrets(gains, same))[np.ix_(*vectors)]
+            held = [members([item for item in sequence if item.label[0] == "vectors"]) for sequence in both]
+            most[np.ix_(*(variables for variables, _ in held))] = worth[np.ix_(*(item for _, item in held))]
+        return most
 
     def _hypotheses(self, settled: Pairs) -> Iterator[_Hypothesis]:
         for pair in dict.fromkeys(self._orders(settled)):

@@ -16,10 +16,12 @@ from automatch.describe import Features, Path
 from automatch.tensor import Dataflow
 from automatch.vocabulary import usual_place
 
-__all__ = ["layers_in_rows", "number_in_row", "orders", "rows"]
+__all__ = ["layers_in_rows", "mostly_in_rows", "number_in_row", "orders", "rows"]
 
 # Share of the variables that a graph must read for the order of reading to be one.
 _READ = 0.8
+# Share of the kernels of a side that is rows of layers rather than scopes.
+_MOSTLY = 0.5
 # Share of the variables that a row holds which is looked at by itself.
 _LONG = 0.15
 # Share of a row whose places show that it counts backwards; a few heads at its end do not.
@@ -62,6 +64,14 @@ def layers_in_rows(side: Features) -> list[list[tuple[int, ...]]]:
         if number is not None:
             found[parent[:-1]][number].append(i)
     return [[tuple(row[number]) for number in sorted(row)] for row in found.values()]
+
+
+def mostly_in_rows(side: Features) -> bool:
+    """Whether a side has automatic names, such as `conv2d_7`, for at least half of its kernels."""
+    rows = [layers for layers in layers_in_rows(side) if len(layers) > 1]
+    inside = {i for layers in rows for layer in layers for i in layer}
+    kernels = [i for i, vector in enumerate(side.vectors) if not vector]
+    return sum(i in inside for i in kernels) >= _MOSTLY * len(kernels)
 
 
 def rows(side: Features) -> Iterator[tuple[int, ...]]:

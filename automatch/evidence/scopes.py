@@ -287,6 +287,11 @@ def _turned(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
         ]
 
 
+def _counts_within(scope: Scope) -> bool:
+    """Whether a scope is one of a row and holds but another row, as `up3` holds `up3_1`, `up3_2`, …"""
+    return len(scope.rows) == 1 and not scope.rows[0].words
+
+
 class _Parser:
     """Reads labels as what scopes hold; see `places_in`."""
 
@@ -315,9 +320,9 @@ class _Parser:
         if part not in self._known:
             ways = (self._along(scope.rows, needs, place) for needs in self._all_needs(scope))
             found = next(filter(None, ways), [])
-            if self._turned and not found:
+            if self._turned and (not found or _counts_within(scope)):
                 ways = (self._along(rows, {}, place) for rows in _turned(scope.rows))
-                found = next(filter(None, ways), [])
+                found = [*found, *next(filter(None, ways), [])]
             if scope.in_turn:
                 found = [*found, *self._along(scope.in_turn, {}, place)]
             self._known[part] = found
