@@ -47,7 +47,8 @@ Axes = tuple[Annotated[int, msgspec.Meta(ge=-1)], ...]
 class Side(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One side of a plan: where it came from and what it held.
 
-    parts: the partitioned variables, with offset and shape of each part; left out by who did not know.
+    parts: the partitioned variables, with offset and shape of each part; left out where there are none, and
+        by who did not know.
     """
 
     path: str | None
@@ -61,9 +62,7 @@ class Side(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The side that a listing is of."""
         path = None if listing.path is None else os.fspath(listing.path)
         parts = {t.name: tuple((p.offset, p.shape) for p in t.parts) for t in listing.tensors if t.parts}
-        # A mere list of names need not say how they are partitioned.
-        known = parts if parts or listing.format != "listing" else msgspec.UNSET
-        return cls(path, listing.format, len(listing), listing.fingerprint, known)
+        return cls(path, listing.format, len(listing), listing.fingerprint, parts or msgspec.UNSET)
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=False):

@@ -88,7 +88,7 @@ def apply(
     listing = _with_values(_source(agreed, source))
     targets = targets_of(agreed)
     moves = collect(agreed, listing, targets, cast=True, slots=True, strict=True).moves
-    if agreed.target.parts is UNSET:
+    if not _knows_parts(agreed):
         moves = tuple(_partitioned_alike(move) for move in moves)
     place = prefix(out)
     check_free(place, force=force)
@@ -126,6 +126,13 @@ def _source(plan: Plan, source: Any) -> Listing:
         raise UnreadableFile(
             f"{error} If it lies elsewhere than the plan says, name it with --source, or source=…."
         ) from error
+
+
+def _knows_parts(plan: Plan) -> bool:
+    """Whether a plan says how its target is partitioned; a mere list of names need not."""
+    if plan.target.parts is not UNSET:
+        return True
+    return plan.source.parts is not UNSET and plan.target.format != "listing"
 
 
 def _partitioned_alike(move: Move) -> Move:
