@@ -25,6 +25,8 @@ VALUES = {
     "old/words": np.array([b"a", b"", b"\xff\x00"], dtype=object),
     "old/half": np.array([1.5, 2.5], dtype=np.float16),
     "old/brain": np.array([1.5, 2.5], dtype=ml_dtypes.bfloat16),
+    "old/flag": np.array([True, False]),
+    "old/wave": np.array([1 + 2j, -3j], np.complex64),
 }
 
 
