@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from automatch.errors import PlanError, PlanIsStale, RestoreError, UnreadableFile, UnwritableFile, UsageError
-from automatch.plan import Plan
 from automatch.read import read
 from automatch.read.bundle import Entry, Header
 from automatch.read.table import rows
@@ -30,34 +28,7 @@ from restore_helpers import (
     random_values,
     tf1,
 )
-
-VALUES = {
-    **random_values({"old/w": (4, 3), "old/b": (3,), "old/emb": (6, 2)}),
-    "step": np.int64(7),
-    "words": np.array([b"a", b"", b"long" * 100], dtype=object),
-    "flag": np.array([True, False]),
-    "half": np.arange(3, dtype=np.float16),
-}
-
-
-def plan_for(prefix: str, pairs: Mapping[str, str | tuple[str, str]], decision: str = "accept") -> Plan:
-    """A plan whose targets have the shapes and dtypes that the transforms give, as far as a name tells."""
-    source = read(prefix)
-    tensors = []
-    for name, pair in pairs.items():
-        given_name, transform = (pair, "identity") if isinstance(pair, str) else pair
-        tensor = source.by_name[given_name]
-        shape = tensor.shape or ()
-        shape = {"transpose:1,0": shape[::-1], "reshape": (int(np.prod(shape)),)}.get(
-            transform.removesuffix("+cast"), shape
-        )
-        tensors.append(Tensor(name, shape, "float32" if transform.endswith("cast") else tensor.dtype))
-    return plan_of(source, Listing((*tensors, Tensor("head", (9,), "float32"))), pairs, decision)
-
-
-def loaded(prefix: str | Path) -> dict[str, np.ndarray]:
-    reader = tf.train.load_checkpoint(str(prefix))
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+from rewrite_helpers import VALUES, leftovers, loaded, no_links, plan_for
 
 
 def test_a_rename_links_the_data_and_tensorflow_reads_every_dtype(tmp_path: Path) -> None:
@@ -226,10 +197,6 @@ def test_copy_makes_the_result_independent(tmp_path: Path) -> None:
     assert (written.linked, written.copied) == (0, 1)
 
 
-def no_links(*_: object, **__: object) -> None:
-    raise OSError(18, "Invalid cross-device link")
-
-
 def test_another_file_system_or_a_symbolic_link_is_no_obstacle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,90 +206,6 @@ def test_another_file_system_or_a_symbolic_link_is_no_obstacle(
     monkeypatch.setattr(os, "link", no_links)
     assert apply(plan, tmp_path / "new.ckpt").copied == 1
     np.testing.assert_array_equal(loaded(tmp_path / "new.ckpt")["b"], VALUES["old/b"])
-
-
-def test_nothing_is_overwritten_without_force_and_everything_with_it(tmp_path: Path) -> None:
-    prefix = checkpoint(tmp_path, VALUES)
-    out = checkpoint(tmp_path, {"x": np.ones(2, np.float32)}, "new.ckpt")
-    plan = plan_for(prefix, {"t": ("old/w", "transpose:1,0")})
-    with pytest.raises(UnwritableFile, match=r"new\.ckpt\.index' stands already.*--force"):
-        apply(plan, out)
-    assert set(loaded(out)) == {"x"}
-    apply(plan, out, force=True)
-    assert set(loaded(out)) == {"t"}
-    assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith("new")) == [
-        "new.ckpt.data-00000-of-00002", "new.ckpt.data-00001-of-00002", "new.ckpt.index"]  # fmt: skip
-
-
-def saved_meanwhile(folder: Path, to: str) -> Callable[[int, int], None]:
-    """A callback that saves something else at `new` as soon as a first value has been written."""
-
-    def save(*_: int) -> None:
-        if not list(folder.glob("new*")):
-            if to == "checkpoint":
-                checkpoint(folder, {"x": np.ones(2, np.float32)}, "new")
-            else:
-                (folder / "new").write_bytes(b"precious")
-
-    return save
-
-
-@pytest.mark.parametrize("to", ["checkpoint", "safetensors", "npz"])
-@pytest.mark.parametrize("seen", [True, False], ids=["seen", "in the last moment"])
-@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
-def test_what_appears_at_the_output_meanwhile_is_not_written_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, seen: bool, links: bool
-) -> None:
-    plan = plan_for(checkpoint(tmp_path, VALUES), {"t": ("old/w", "transpose:1,0"), "b": "old/b"})
-    if not links:
-        monkeypatch.setattr(os, "link", no_links)
-    if not seen:
-        monkeypatch.setattr("automatch.rewrite.place.check_free", lambda *_, **__: [])
-    with pytest.raises(UnwritableFile, match=r"new.*' stands already.*--force"):
-        apply(plan, tmp_path / "new", to=to, progress=saved_meanwhile(tmp_path, to))
-    if to == "checkpoint":
-        assert set(loaded(tmp_path / "new")) == {"x"}
-    else:
-        assert (tmp_path / "new").read_bytes() == b"precious"
-    found = [name for name in leftovers(tmp_path) if "new" in name]
-    assert found == {"checkpoint": ["new.data-00000-of-00001", "new.index"]}.get(to, ["new"])
-
-
-def test_with_force_what_appears_meanwhile_is_replaced_by_a_whole_checkpoint(tmp_path: Path) -> None:
-    plan = plan_for(checkpoint(tmp_path, VALUES), {"t": ("old/w", "transpose:1,0")})
-    apply(plan, tmp_path / "new", force=True, progress=saved_meanwhile(tmp_path, "checkpoint"))
-    np.testing.assert_array_equal(loaded(tmp_path / "new")["t"], VALUES["old/w"].T)
-    names = sorted(path.name for path in tmp_path.glob("new*"))
-    assert names == ["new.data-00000-of-00002", "new.data-00001-of-00002", "new.index"]
-
-
-def test_interrupted_when_the_new_index_has_just_come_the_new_checkpoint_is_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plan = plan_for(checkpoint(tmp_path, VALUES), {"t": ("old/w", "transpose:1,0"), "b": "old/b"})
-    out = checkpoint(tmp_path, {"x": np.ones(2, np.float32)}, "new.ckpt")
-    replace = Path.replace
-
-    def interrupted(path: Path, to: Path) -> None:
-        replace(path, to)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Path, "replace", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        apply(plan, out, force=True)
-    found = loaded(out)
-    assert set(found) == {"t", "b"}
-    np.testing.assert_array_equal(found["t"], VALUES["old/w"].T)
-
-
-def test_a_checkpoint_may_be_renamed_in_place(tmp_path: Path) -> None:
-    prefix = checkpoint(tmp_path, VALUES)
-    apply(plan_for(prefix, {"b": "old/b"}), prefix, force=True)
-    assert set(loaded(prefix)) == {"b"}
-
-
-def leftovers(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
 
 
 def test_damage_in_a_tensor_that_is_read_names_it_and_leaves_nothing(tmp_path: Path) -> None:
@@ -337,37 +220,6 @@ def test_damage_in_a_tensor_that_is_read_names_it_and_leaves_nothing(tmp_path: P
     with pytest.raises(UnreadableFile, match=r"old\.ckpt\.data-00000-of-00001'.*'old/w'"):
         apply(plan, tmp_path / "new.ckpt")
     assert leftovers(tmp_path) == before
-
-
-@pytest.mark.parametrize(
-    "moment", ["automatch.rewrite.checkpoint.index_bytes", "automatch.rewrite.place._files"]
-)
-def test_an_interrupted_run_leaves_the_old_checkpoint_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
-) -> None:
-    prefix = checkpoint(tmp_path, VALUES)
-    out = checkpoint(tmp_path, {"x": np.ones(2, np.float32)}, "new.ckpt")
-    plan = plan_for(prefix, {"t": ("old/w", "transpose:1,0"), "b": "old/b"})
-    before = leftovers(tmp_path)
-    monkeypatch.setattr(moment, interrupted_at(moment))
-    with pytest.raises(KeyboardInterrupt):
-        apply(plan, out, force=True)
-    assert leftovers(tmp_path) == before
-    assert set(loaded(out)) == {"x"}
-
-
-def interrupted_at(name: str) -> Callable[..., list[Path]]:
-    """The function of that name, interrupted: the one that lists files when it lists the new ones."""
-    from automatch.rewrite import place
-
-    plain = place._files
-
-    def run(*arguments: object) -> list[Path]:
-        if name.endswith("_files") and not str(arguments[0]).endswith(".tmp"):
-            return plain(*arguments)  # type: ignore[arg-type]
-        raise KeyboardInterrupt
-
-    return run
 
 
 def test_undecided_pairs_have_to_be_decided_or_skipped(tmp_path: Path) -> None:
@@ -385,33 +237,6 @@ def test_a_plan_for_another_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PlanIsStale):
         apply(plan, tmp_path / "new.ckpt", source=other)
     assert not list(tmp_path.glob("new.ckpt*"))
-
-
-def test_a_missing_folder_is_said_in_words(tmp_path: Path) -> None:
-    plan = plan_for(checkpoint(tmp_path, VALUES), {"b": "old/b"})
-    with pytest.raises(UnwritableFile, match="is no folder"):
-        apply(plan, tmp_path / "nowhere" / "new.ckpt")
-
-
-@pytest.mark.parametrize("out", ["", ".", "..", "/", "sub/", "sub/..", ".index", "sub/.index"])
-def test_a_folder_as_the_output_is_said_to_be_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
-) -> None:
-    plan = plan_for(checkpoint(tmp_path, VALUES), {"b": "old/b"})
-    (tmp_path / "sub").mkdir()
-    monkeypatch.chdir(tmp_path)
-    before = leftovers(tmp_path.parent), sorted(tmp_path.rglob("*"))
-    with pytest.raises(
-        UnwritableFile, match=r"is a folder\. Name the prefix of the checkpoint to write in it"
-    ):
-        apply(plan, out)
-    assert (leftovers(tmp_path.parent), sorted(tmp_path.rglob("*"))) == before
-
-
-def test_an_address_as_the_output_is_said_to_be_one(tmp_path: Path) -> None:
-    plan = plan_for(checkpoint(tmp_path, VALUES), {"b": "old/b"})
-    with pytest.raises(UnwritableFile, match="^'gs://bucket/new.ckpt' is an address"):
-        apply(plan, "gs://bucket/new.ckpt")
 
 
 def test_a_file_of_another_format_becomes_a_checkpoint(tmp_path: Path) -> None:
