@@ -19,7 +19,17 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import takewhile
 
-__all__ = ["Atom", "Name", "moment", "natural_key", "parse", "parse_all", "parted", "template"]
+__all__ = [
+    "Atom",
+    "Name",
+    "is_of_optimizer",
+    "moment",
+    "natural_key",
+    "parse",
+    "parse_all",
+    "parted",
+    "template",
+]
 
 # `2d` and `1x1` are words about a kernel and no indices; so is the version in `v1`, and the `to` in `w2v`. A
 # single letter after a number (`5b`, `2a`) counts on from it.
@@ -44,6 +54,8 @@ _MOMENTS = {"Squeeze": "mean", "Squeeze_1": "variance"}
 _AVERAGES = frozenset({"EMA", "ema", "ExponentialMovingAverage", "average"})
 _LETTER = re.compile(r"^[a-f]$")
 _NUMBER = re.compile(r"(\d+)")
+# The folders in which optimizers of Keras and Flax keep all that is theirs.
+_OPTIMIZER = re.compile(r"(^|/)(optimizer|_optimizer|optimizers|opt_state)(/|\.|$)")
 
 Atom = str | int
 
@@ -123,6 +135,15 @@ def moment(text: str) -> str | None:
     """
     match = _MOMENT.match(text)
     return match and f"{match['scope']}{_MOMENTS.get(match['which'], match['which'])}"
+
+
+def is_of_optimizer(text: str) -> bool:
+    """Whether a name leads into an optimizer's folder.
+
+    >>> is_of_optimizer("model/optimizer/_variables/2"), is_of_optimizer("model/optimizer_head/kernel")
+    (True, False)
+    """
+    return _OPTIMIZER.search(text) is not None
 
 
 def _name(text: str, components: tuple[str, ...]) -> Name:

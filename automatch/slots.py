@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from automatch.names import moment
+from automatch.names import is_of_optimizer, moment
 from automatch.tensor import Listing, Tensor
 from automatch.vocabulary import slot_kind, slot_words
 
@@ -32,10 +32,8 @@ _SURE = re.compile(
 _HYPER = re.compile(
     r"(^|[/_.])(beta_?[12]_?power(_\d+)?|learning_rate|decay|momentum|save_counter|_lr|lr|rho|epsilon|beta_[12])$"
 )
-# The folders in which optimizers of Keras keep all that is theirs.
-# But Keras 3 also keeps there what the optimizer trains, and so did Flax; a step is a step wherever it is.
+# Keras 3 keeps in an optimizer's folder also what it trains, as did Flax; a step is a step wherever it is.
 _TRAINED = re.compile(r"/_trainable_variables/\d+$|(^|/)optimizer/target/|(^|/)_?iterations?$")
-_OPTIMIZER = re.compile(r"(^|/)(optimizer|_optimizer|optimizers|opt_state)(/|\.|$)")
 
 
 # Keras names what an optimizer keeps `adam/dense_kernel_velocity` or, before version 3, `Adam/v/dense/kernel`
@@ -80,7 +78,7 @@ def satellites(listing: Listing) -> dict[int, Satellite]:
         satellite = _known(tensor, index, by_full) or kept.get(i) or _by_name(tensor, index, listing)
         if satellite is not None and satellite.base != i:
             found[i] = satellite
-    return _without_chance(found, listing)
+    return kept | _without_chance(found, listing)
 
 
 def optimizer_slots(listing: Listing) -> frozenset[str]:
@@ -92,27 +90,25 @@ def optimizer_slots(listing: Listing) -> frozenset[str]:
 def _kept(listing: Listing) -> dict[int, Satellite]:
     """What optimizers of Keras keep for a variable, by names that begin with the optimizer or the kind."""
     names = [_plain(tensor.known_as) for tensor in listing.tensors]
+    beginnings = [name.partition("/") for name in names]
+    theirs = [i for i, (first, _, _) in enumerate(beginnings) if first in _KEPT or _OPTIMIZERS.match(first)]
+    if not theirs:
+        return {}
     index = {name: i for i, name in enumerate(names)}
     flat = {name.replace("/", "_"): i for i, name in enumerate(names)}
-    bare: dict[str, dict[int, Satellite]] = defaultdict(dict)
-    strange: set[str] = set()
     found: dict[int, Satellite] = {}
-    for i, name in enumerate(names):
-        first, _, rest = name.partition("/")
-        if _OPTIMIZERS.match(first):
+    strange: set[str] = set()
+    for i in theirs:
+        first, _, rest = beginnings[i]
+        if first not in _KEPT:
             satellite = _of_optimizer(first, rest, index, flat)
-            if satellite is not None:
-                found[i] = satellite
-        elif first in _KEPT:
-            if rest in index:
-                bare[first][i] = Satellite(index[rest], slot_kind(first))
-            else:
-                strange.add(first)
-    for kind, members in bare.items():
-        # A scope that holds anything else is part of the model.
-        if kind not in strange:
-            found.update(members)
-    return found
+        else:
+            satellite = Satellite(index[rest], slot_kind(first)) if rest in index else None
+            strange |= set() if satellite else {first}
+        if satellite:
+            found[i] = satellite
+    # A scope of a kind that holds anything else is part of the model.
+    return {i: satellite for i, satellite in found.items() if beginnings[i][0] not in strange}
 
 
 def _of_optimizer(
@@ -176,7 +172,7 @@ def _by_name(tensor: Tensor, index: dict[str, int], listing: Listing) -> Satelli
             return Satellite(base, slot_kind(last))
         if _SURE.match(last):
             return Satellite(base, slot_kind(last))
-    if (_OPTIMIZER.search(name) and not _TRAINED.search(name)) or _is_number(tensor, name):
+    if (is_of_optimizer(name) and not _TRAINED.search(name)) or _is_number(tensor, name):
         return Satellite(None, "number" if tensor.shape == () else "slot")
     return None
 

@@ -91,6 +91,13 @@ def test_what_an_optimizer_of_keras_keeps_belongs_to_the_variable(slot: str, kin
     assert {i: (it.base, it.kind) for i, it in found.items()} == {2: (0, kind), 3: (1, kind)}
 
 
+@pytest.mark.parametrize("slots", [("m", "v"), ("Adam/m", "Adam/v")])
+def test_the_slots_of_a_single_variable_are_slots(slots: tuple[str, str]) -> None:
+    names = ("dense/kernel", *(f"{slot}/dense/kernel" for slot in slots))
+    found = satellites(Listing(tuple(Tensor(name, (4, 3), "float32") for name in names)))
+    assert {i: (it.base, it.kind) for i, it in found.items()} == {1: (0, "m"), 2: (0, "v")}
+
+
 def test_a_scope_named_like_a_slot_that_holds_more_is_part_of_the_model() -> None:
     names = ("dense/kernel", "dense_1/kernel", "v/dense/kernel", "v/dense_1/kernel", "v/head/kernel")
     assert not satellites(Listing(tuple(Tensor(name, (4, 3), "float32") for name in names)))

@@ -6,14 +6,14 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
+from automatch.names import is_of_optimizer
+
 __all__ = ["NAMELESS", "telling"]
 
 # An export of Keras 3 has each variable in two lists, by numbers that say less than any name.
 _LISTED = re.compile(r"([^/]+)/\d+/\.ATTRIBUTES/")
 # What TensorFlow calls a variable that nobody has named.
 NAMELESS = "Variable"
-# Optimizers of Keras call several of their own variables the same.
-_OPTIMIZER = re.compile(r"(^|/)_?optimizers?/")
 
 
 def telling(full_names: Mapping[str, str]) -> dict[str, str]:
@@ -30,6 +30,7 @@ def telling(full_names: Mapping[str, str]) -> dict[str, str]:
     places = {key: (lists[key], name) for key, name in full_names.items()}
     counts = Counter(places.values())
     alike = {key for key, place in places.items() if counts[place] > 1 or full_names[key] in ("", NAMELESS)}
-    if any(not _OPTIMIZER.search(key) for key in alike):
+    # Optimizers of Keras call several of their own variables the same.
+    if not all(map(is_of_optimizer, alike)):
         return {}
     return {key: name for key, name in full_names.items() if key not in alike}
