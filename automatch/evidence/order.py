@@ -138,8 +138,7 @@ class Order:
             for found in alike.values():
                 weights = np.maximum(weights, np.minimum.reduce(found))
         weights[self._misnamed] = 0
-        sides = self._target, self._source
-        if all(side.creation for side in sides) and any(map(mostly_in_rows, sides)):
+        if self._is_unnamed:
             weights = np.minimum(weights, self._held_together(agreement, torn))
         return weights
 
@@ -150,23 +149,31 @@ class Order:
         and by themselves they can be aligned as well as ever.
         """
         most = np.full(torn.shape, np.inf, np.float32)
-        both = [
-            items(side, order[0][0], self._shared)
-            for side, order in zip((self._target, self._source), self._unsettled, strict=True)
-        ]
-        vectors = [np.array([item.label[0] == "vectors" for item in sequence], bool) for sequence in both]
-        firsts = np.ix_(*([item.members[0] for item in sequence] for sequence in both))
-        if not all(some.any() for some in vectors) or torn[firsts].size > _CELLS:
+        target, source = self._created
+        vectors = [np.array([item.label[0] == "vectors" for item in one], bool) for one in self._created]
+        if not all(some.any() for some in vectors) or len(target) * len(source) > _CELLS:
             return most
-        same = np.array([[one.label == other.label for other in both[1]] for one in both[0]])
-        same &= ~torn[firsts]
+        firsts = np.ix_(*([item.members[0] for item in one] for one in self._created))
+        same = _same(target, source) & ~torn[firsts]
         apart = sum(align(same[np.ix_(*which)])[-1, -1] for which in (vectors, [~some for some in vectors]))
         if align(same)[-1, -1] >= apart - max(_MOVED, _MOVED_SHARE * apart):
             gains = np.where(same, 1 + _NAMES * agreement[firsts], 0).astype(np.float32)
             worth = _WEIGHT * _COMPLETE * np.maximum(0, 1 - regrets(gains, same))[np.ix_(*vectors)]
-            held = [members([item for item in sequence if item.label[0] == "vectors"]) for sequence in both]
+            held = [members([item for item in one if item.label[0] == "vectors"]) for one in self._created]
             most[np.ix_(*(variables for variables, _ in held))] = worth[np.ix_(*(item for _, item in held))]
         return most
+
+    @cached_property
+    def _created(self) -> tuple[list[Item], list[Item]]:
+        """The items of the target and of the source in the order of their creation."""
+        (order_t, _), (order_s, _) = self._unsettled[0][0], self._unsettled[1][0]
+        return items(self._target, order_t, self._shared), items(self._source, order_s, self._shared)
+
+    @cached_property
+    def _is_unnamed(self) -> bool:
+        """Whether both sides were created, and the names of one say nothing."""
+        sides = self._target, self._source
+        return all(side.creation for side in sides) and any(map(mostly_in_rows, sides))
 
     def _hypotheses(self, settled: Pairs) -> Iterator[_Hypothesis]:
         for pair in dict.fromkeys(self._orders(settled)):
@@ -228,11 +235,9 @@ class Order:
         source = [item for item in items_s if item.label[0] == channel]
         if not target or not source or len(target) * len(source) > _CELLS:
             return
-        labels_t = np.array([item.label[1] for item in target], dtype=object)
-        labels_s = np.array([item.label[1] for item in source], dtype=object)
-        same = (labels_t[:, None] == labels_s[None, :]).astype(bool)
+        same = _same(target, source)
         aligned, backwards = align(same)[-1, -1], align(same[:, ::-1])[-1, -1]
-        common = sum((Counter(labels_t.tolist()) & Counter(labels_s.tolist())).values())
+        common = (Counter(item.label for item in target) & Counter(item.label for item in source)).total()
         if not common:
             return
         told_apart = aligned - backwards >= _BACKWARDS * common or aligned >= max(_ENTIRELY * common, _FEW)
@@ -250,6 +255,16 @@ class Order:
                 [] if pair.created_s else interchangeable(self._source, source, self._towers[1]),
                 _in_a_row(self._target, target) or _in_a_row(self._source, source),
             )
+
+
+def _same(target: Sequence[Item], source: Sequence[Item]) -> npt.NDArray[np.bool_]:
+    """Which items may be aligned, as of one channel and size, `[target, source]`."""
+    number: dict[object, int] = {}
+    labels_t, labels_s = (
+        np.array([number.setdefault(item.label, len(number)) for item in items]) for items in (target, source)
+    )
+    same: npt.NDArray[np.bool_] = labels_t[:, None] == labels_s[None, :]
+    return same
 
 
 def _in_a_row(side: Features, sequence: Sequence[Item]) -> bool:
