@@ -223,7 +223,7 @@ def _apply(plan: Plan, change: _Change, chosen: Pair) -> Plan:
     return msgspec.structs.replace(
         plan,
         rules=_recounted(plan.rules, pairs),
-        pairs=tuple(_told(list(_tied(pairs)))),
+        pairs=tuple(_told(_tied(pairs))),
         unmatched=tuple(unmatched),
         unused=tuple(unused),
         suggestions=tuple(suggestions),
@@ -240,12 +240,10 @@ def _recounted(rules: Iterable[RuleRecord], pairs: Iterable[Pair]) -> tuple[Rule
     return tuple(replaced(rule, pairs=counts[rule.id]) for rule in rules if rule.id in counts)
 
 
-def _tied(pairs: list[Pair]) -> Iterable[Pair]:
+def _tied(pairs: list[Pair]) -> list[Pair]:
     """The pairs, marked where they share a source."""
     uses = Counter(pair.source for pair in pairs)
-    for pair in pairs:
-        tied = uses[pair.source] > 1
-        yield pair if tied == pair.tied else msgspec.structs.replace(pair, tied=tied)
+    return [msgspec.structs.replace(pair, tied=uses[pair.source] > 1) for pair in pairs]
 
 
 def _told(pairs: list[Pair]) -> Iterable[Pair]:
