@@ -132,6 +132,19 @@ def test_lists_that_stand_side_by_side_may_have_been_created_in_turn() -> None:
     assert not any("convs0/1" in given or "convs1/0" in given for given in found.values())
 
 
+def test_a_graph_lists_its_variables_as_they_were_created() -> None:
+    """Nothing else says whether `res0/b` or `res1/a` comes second; a module might list them by attribute."""
+    names = ["net/stage0/conv0", "net/stage0/conv1"]
+    for stage in range(1, 4):
+        steps = [f"res{unit}/{step}" for unit in range(max(2, stage)) for step in "ab"]
+        names += [f"net/stage{stage}/{step}" for step in ("conv0", *steps)]
+    pairs = [(f"conv2d_{i}", name, 16 if i else 3, 16) for i, name in enumerate(names)]
+    count = len(pairs)
+    pairs += [(f"conv2d_{count + 1}", "net/affine", 16, 6), (f"conv2d_{count}", "net/score", 16, 2)]
+    source, target, right = _kernels(pairs)
+    assert answer(side(source), side(target, order="creation")).accepted == right
+
+
 def test_a_listing_by_depth_is_not_taken_for_one_by_creation() -> None:
     """`conv2d_23` is listed before `conv2d_22`; the other side counts layers as they are listed."""
     pairs = [

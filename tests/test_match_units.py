@@ -104,6 +104,51 @@ def test_a_row_without_normalisations_at_its_end_leaves_the_others_known():
     assert norms == kernels - {"12"}
 
 
+def test_a_row_of_normalisations_may_go_on_behind_dense_layers():
+    """Two branches, listed by their depth, and a dense layer whose normalisation is the last of the row."""
+    variables = []
+    for step, (into, out) in enumerate(pairwise((1, 16, 32, 32, 32))):
+        branches = {
+            step + 4: (f"l{step + 1}_conv", f"{8 if step else 50} {into} {out}"),
+            step: (f"l{step + 9}_conv", f"{6 if step else 40} {into} {out}"),
+        }
+        for number, (scope, shape) in branches.items():
+            variables.append((f"{scope}/conv/weights", f"{_keras('conv1d', number)}/kernel", shape))
+        for number, (scope, _) in branches.items():
+            variables += _norm(f"{scope}/bn", _keras("batch_normalization", number), out)
+    variables.append(("l19_fc/fc/weights", "dense/kernel", "96 64"))
+    variables += _norm("l19_fc/bn", "batch_normalization_8", 64)
+    variables.append(("l22_softmax/weights", "dense_1/kernel", "64 5"))
+    found, right = _found(variables)
+    assert {name: right[name] for name in found} == found
+    assert found["batch_normalization_4/gamma"] == "l1_conv/bn/gamma"
+
+
+def _keras(kind: str, number: int) -> str:
+    """What Keras calls a layer of its kind that nobody has named."""
+    return f"{kind}_{number}" if number else kind
+
+
+def test_a_list_of_normalisations_does_not_begin_with_that_of_the_last_kernel():
+    """Blocks with a list of kernels and one of normalisations, then one of normalisations for the blocks."""
+    made, variables = [], []
+    for block in range(4):
+        layers = [
+            [(f"mlps.{block}.linears.0.weight", f"dense_{2 * block}/kernel", "16 16")],
+            _norm(f"mlps.{block}.norms.0", f"batch_normalization_{2 * block}", 16),
+            [(f"mlps.{block}.linears.1.weight", f"dense_{2 * block + 1}/kernel", "16 16")],
+            _norm(f"norms.{block}", f"batch_normalization_{2 * block + 1}", 16),
+        ]
+        variables += [one for layer in layers for one in layer]
+        made += [*layers[0], *layers[2], *layers[1]]
+    made += [one for one in variables if one[0].startswith("norms.")]
+    _, target, right = listed(variables)
+    source = "\n".join(f"{name} {shape}" for name, _, shape in made)
+    given = side(source, order="creation", framework="torch")
+    found = answer(given, side(target, order="creation", framework="keras")).accepted
+    assert {name: right[name] for name in found} == found
+
+
 def test_normalisations_may_stand_before_their_kernels():
     """The first variable of the model is one, so that each goes with the kernel behind it."""
     variables = []

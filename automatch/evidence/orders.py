@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
-from automatch.describe import Features, Path
+from automatch.describe import NORM_ROLES, Features, Path
 from automatch.tensor import Dataflow
 from automatch.vocabulary import usual_place
 
@@ -33,7 +33,8 @@ def orders(side: Features, place: dict[int, float]) -> Iterator[tuple[list[int],
     """The orders that a side may be in, each with whether it is that of creation."""
     if side.creation:
         yield list(range(len(side))), True
-        if side_by_side := _lists(side):
+        # A graph lists its variables as they were created, a module by the attributes that hold them.
+        if side.framework != "tf1" and (side_by_side := _lists(side)):
             yield _in_turn({i: i for i in range(len(side))}, side_by_side), True
     flows = [tensor.dataflow or Dataflow() for tensor in side.tensors]
     for places in ([flow.depth for flow in flows], [flow.place for flow in flows]):
@@ -104,8 +105,30 @@ def _lists(side: Features) -> list[list[_List]]:
         # Scopes that only a number tells apart, such as `layers.0` and `layers.1`, were created one by one.
         named = any(isinstance(atom, str) for atom in family[len(within[family]) :])
         if len(members) > 1 and named:
-            groups[within[family], frozenset(members)].append(tuple(members[n] for n in sorted(members)))
-    return [group for group in groups.values() if len(group) > 1]
+            groups[within[family], frozenset(members)].append(_in_a_list(members))
+    return [*(group for group in groups.values() if len(group) > 1), *_norms_beside_blocks(side)]
+
+
+def _norms_beside_blocks(side: Features) -> Iterator[list[_List]]:
+    """Lists of normalisations beside a list of blocks under equal numbers: `mlps.0`, … and `norms.0`, …"""
+    lists: dict[tuple[Path, frozenset[int]], list[_List]] = defaultdict(list)
+    families: dict[Path, dict[int, tuple[int, ...]]] = defaultdict(dict)
+    for scope in side.scopes if side.creation else ():
+        if isinstance(scope.path[-1], int):
+            families[scope.path[:-1]][scope.path[-1]] = scope.members
+    for family, members in families.items():
+        first = members[min(members)]
+        within = side.names[first[0]].around(len(family) - 1)
+        lists[within, frozenset(members)].append(_in_a_list(members))
+    for beside in lists.values():
+        norms = [one for one in beside if all(side.roles[i] in NORM_ROLES for layer in one for i in layer)]
+        blocks = [one for one in beside if all(sum(not side.vectors[i] for i in layer) > 1 for layer in one)]
+        if norms and len(blocks) == 1 and len(blocks[0]) > 1:
+            yield blocks + norms
+
+
+def _in_a_list(members: dict[int, tuple[int, ...]]) -> _List:
+    return tuple([members[number] for number in sorted(members)])
 
 
 def _in_turn(rank: dict[int, int], side_by_side: list[list[_List]]) -> list[int]:

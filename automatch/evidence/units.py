@@ -8,7 +8,7 @@ res2a/weights         bn2a/gamma                         what is named as it is,
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, product
 
 from automatch.describe import NORM_ROLES, Features, Path
@@ -41,8 +41,11 @@ def units(side: Features) -> Iterator[_Unit]:
         if len(kernels) == 1:
             yield (kernels[0], *norm)
     told = {i: kernels for norm, kernels in possible.items() for i in norm}
+    lists = _lists(side)
     for kernel, *others in _in_sequence(side) if side.sequence else _by_name(side):
-        if all(i not in told or (len(told[i]) > 1 and kernel in told[i]) for i in others):
+        if all(i not in told or (len(told[i]) > 1 and kernel in told[i]) for i in others) and not any(
+            _of_another_list(side, lists, kernel, i) for i in others
+        ):
             yield (kernel, *others)
 
 
@@ -65,7 +68,10 @@ def _possible(side: Features) -> dict[tuple[int, ...], tuple[int, ...]]:
     """The kernels that the normalisations of a row may have been created after."""
     found: dict[tuple[int, ...], tuple[int, ...]] = {}
     for kernels, norms in _rows_by_number(side):
-        outputs = ([(side.tensors[layer[0]].shape or ())[axis] for layer in kernels] for axis in _OUTPUTS)
+        if norms[0] in found:
+            continue
+        shapes = [side.tensors[layer[0]].shape or () for layer in kernels]
+        outputs = ([shape[max(axis, -len(shape))] for shape in shapes] for axis in _OUTPUTS)
         widths = [side.sizes[norm[0]] for norm in norms]
         ranges = next(filter(None, (_ranges(one, widths) for one in outputs)), [])
         found |= {
@@ -87,6 +93,17 @@ def _rows_by_number(side: Features) -> Iterator[tuple[_Row, _Row]]:
     for pair in product(kernels, norms):
         if any(firsts != sorted(firsts) for firsts in ([layer[0] for layer in row] for row in pair)):
             yield pair
+            yield [*pair[0], *_after(side, pair[0])], pair[1]
+
+
+def _after(side: Features, row: _Row) -> Iterator[tuple[int, ...]]:
+    """The layers of the rows of kernels that begin where one ends, as dense layers do after convolutions."""
+    end = max(i for layer in row for i in layer)
+    rows = [one for one in layers_in_rows(side) if not all(side.vectors[layer[0]] for layer in one)]
+    for one in sorted(rows, key=min):
+        if min(i for layer in one for i in layer) > end:
+            yield from one
+            end = max(i for layer in one for i in layer)
 
 
 def _ranges(outputs: Sequence[int], widths: Sequence[int]) -> list[range]:
@@ -136,6 +153,25 @@ def _unit(side: Features, unit: list[int]) -> Iterator[_Unit]:
     of_one_size = len({side.sizes[i] for i in vectors}) == 1
     if of_one_size and len(vectors) <= _UNIT and any(side.roles[i] == "mean" for i in vectors):
         yield (unit[0], *vectors)
+
+
+def _lists(side: Features) -> dict[Path, tuple[int, int]]:
+    """Scopes that hold numbered ones, each with the first and the last variable in them."""
+    found: dict[Path, tuple[int, int]] = {}
+    for i, parent in enumerate(side.parents):
+        if parent and isinstance(parent[-1], int):
+            first, _ = found.get(parent[:-1], (i, i))
+            found[parent[:-1]] = first, i
+    return found
+
+
+def _of_another_list(side: Features, lists: Mapping[Path, tuple[int, int]], kernel: int, norm: int) -> bool:
+    """Whether a list of kernels ends before a list of normalisations begins: `linears.1`, `norms.0`."""
+    here, there = side.parents[kernel], side.parents[norm]
+    if here[:-1] not in lists or there[:-1] not in lists or here[:-1] == there[:-1]:
+        return False
+    (first_k, last_k), (first_n, last_n) = lists[here[:-1]], lists[there[:-1]]
+    return here[-1] != there[-1] and (last_k < first_n or last_n < first_k)
 
 
 def _by_name(side: Features) -> Iterator[_Unit]:
