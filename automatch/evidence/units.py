@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice, product
+from itertools import islice, pairwise, product
 
 from automatch.describe import NORM_ROLES, Features, Path
 from automatch.evidence.orders import layers_in_rows
@@ -82,7 +82,7 @@ def _possible(side: Features) -> dict[tuple[int, ...], tuple[int, ...]]:
 
 
 def _rows_by_number(side: Features) -> Iterator[tuple[_Row, _Row]]:
-    """Rows of kernels and of normalisations that are not listed by number.
+    """Rows of kernels and of normalisations that are not listed as they were created.
 
     Keras lists the layers of a model by their depth, so that what stands beside may be another branch's.
     """
@@ -91,9 +91,20 @@ def _rows_by_number(side: Features) -> Iterator[tuple[_Row, _Row]]:
     kernels = [row for row in rows if not any(side.vectors[layer[0]] for layer in row)]
     norms = [row for row in rows if all(side.roles[i] in NORM_ROLES for layer in row for i in layer)]
     for pair in product(kernels, norms):
-        if any(firsts != sorted(firsts) for firsts in ([layer[0] for layer in row] for row in pair)):
+        if any(map(_out_of_order, pair)) or _stacked(side, pair[1]):
             yield pair
             yield [*pair[0], *_after(side, pair[0])], pair[1]
+
+
+def _out_of_order(row: _Row) -> bool:
+    firsts = [layer[0] for layer in row]
+    return firsts != sorted(firsts)
+
+
+def _stacked(side: Features, norms: _Row) -> bool:
+    """Whether batch normalisations stand one right behind the other, as those of two branches do."""
+    batch = any(side.roles[i] == "mean" for i in norms[0])
+    return batch and any(max(one) + 1 == min(other) for one, other in pairwise(norms))
 
 
 def _after(side: Features, row: _Row) -> Iterator[tuple[int, ...]]:
