@@ -267,3 +267,12 @@ def test_rows_of_normalisations_are_no_surer_than_their_kernels():
     found, right = _found(variables)
     norms = {name: source for name, source in found.items() if name.startswith("batch")}
     assert {name: right[name] for name in norms} == norms
+
+
+def test_biases_go_with_the_kernels_of_their_number_that_they_fit():
+    """`embed_1` and `w1` have one number; `b1` is as long as `w1` is wide."""
+    variables = [(f"embed_{i}", f"sparse_emb_{'abcd'[i]}/embeddings", f"{20 + 7 * i} 10") for i in range(4)]
+    variables += [("w1", "dnn/kernel0", "40 50"), ("w2", "dnn/kernel1", "50 50")]
+    variables += [("b1", "dnn/bias0", "50"), ("b2", "dnn/bias1", "50"), ("w3", "dense/kernel", "50 1")]
+    found, right = _found(variables)
+    assert found == right

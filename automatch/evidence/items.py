@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,9 +62,32 @@ def _layers(side: Features, variables: Sequence[int]) -> dict[int, Path]:
     kernels = [i for i in variables if not side.vectors[i]]
     several = Counter(side.parents[i] for i in kernels)
     counted = {i: _counted(side, i) for i in variables if several[side.parents[i]] > 1}
-    single = Counter(counted[i] for i in kernels if i in counted)
-    alone = {i: layer for i, layer in counted.items() if layer and single[layer] == 1}
-    return {i: alone.get(i, side.parents[i]) for i in variables}
+    numbered: dict[Path, list[int]] = defaultdict(list)
+    for i in kernels:
+        if counted.get(i):
+            numbered[counted[i]].append(i)
+    return {i: _layer(side, i, counted.get(i, ()), numbered) for i in variables}
+
+
+def _layer(side: Features, i: int, counted: Path, numbered: Mapping[Path, Sequence[int]]) -> Path:
+    """The scope of a variable, or the numbered layer in it; where a number has several, with its words."""
+    kernels = numbered.get(counted, ())
+    if len(kernels) == 1:
+        return counted
+    if counted != side.parents[i]:
+        if side.vectors[i]:
+            kernels = [kernel for kernel in kernels if _fits(side, kernel, side.sizes[i])]
+        elif i in kernels:
+            kernels = [i]
+        if len(kernels) == 1:
+            return (*counted, *side.names[kernels[0]].words)
+    return side.parents[i]
+
+
+def _fits(side: Features, kernel: int, size: int) -> bool:
+    """Whether a bias may be of a kernel."""
+    shape = side.tensors[kernel].shape or ()
+    return size in (shape[0], shape[-1])
 
 
 def _counted(side: Features, i: int) -> Path:
@@ -75,9 +98,9 @@ def _counted(side: Features, i: int) -> Path:
 
 def _belongs(side: Features, item: Item, parent: Path, size: int) -> bool:
     """Whether a vector without a scope is the bias of the kernel before it."""
-    shape = side.tensors[item.members[0]].shape or ()
-    alone = item.label[0] == "kernels" and len(item.members) == 1
-    return not parent and alone and not side.parents[item.members[0]] and size in (shape[0], shape[-1])
+    kernel, *others = item.members
+    alone = item.label[0] == "kernels" and not others
+    return not parent and alone and not side.parents[kernel] and _fits(side, kernel, size)
 
 
 def _continues(side: Features, item: Item, parent: Path, size: int) -> bool:
