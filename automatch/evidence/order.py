@@ -219,8 +219,11 @@ class Order:
     def _compare(self, pair: _Orders) -> Iterator[_Hypothesis]:
         items_t = items(self._target, pair.target, self._shared)
         items_s = items(self._source, pair.source, self._shared)
+        forwards = False
         for channel in ("kernels", "vectors"):
-            yield from self._hypothesis(channel, items_t, items_s, pair)
+            for found in self._hypothesis(channel, items_t, items_s, pair, forwards):
+                yield found
+                forwards = found.quality > 0
 
     def _target_orders(self, settled: Pairs) -> Iterator[tuple[list[int], bool]]:
         if settled and not self._target.creation:
@@ -229,7 +232,7 @@ class Order:
             yield from orders(self._target, {t: rank[s] for t, s in settled})
 
     def _hypothesis(
-        self, channel: Channel, items_t: list[Item], items_s: list[Item], pair: _Orders
+        self, channel: Channel, items_t: list[Item], items_s: list[Item], pair: _Orders, forwards: bool
     ) -> Iterator[_Hypothesis]:
         target = [item for item in items_t if item.label[0] == channel]
         source = [item for item in items_s if item.label[0] == channel]
@@ -240,7 +243,7 @@ class Order:
         common = (Counter(item.label for item in target) & Counter(item.label for item in source)).total()
         if not common:
             return
-        told_apart = aligned - backwards >= _BACKWARDS * common or aligned >= max(_ENTIRELY * common, _FEW)
+        told_apart = forwards or aligned - backwards >= _BACKWARDS * common or aligned >= max(_ENTIRELY * common, _FEW)
         fair = aligned >= _COMPARABLE * common and (told_apart or (pair.created_t and pair.created_s))
         if fair or channel == "kernels":
             yield _Hypothesis(
