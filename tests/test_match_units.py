@@ -276,3 +276,32 @@ def test_biases_go_with_the_kernels_of_their_number_that_they_fit():
     variables += [("b1", "dnn/bias0", "50"), ("b2", "dnn/bias1", "50"), ("w3", "dense/kernel", "50 1")]
     found, right = _found(variables)
     assert found == right
+
+
+def test_a_few_normalisations_run_the_way_their_kernels_do():
+    """By themselves four that are alike could as well be counted from the end."""
+    variables = []
+    for i, width in enumerate((3, 5, 7, 9)):
+        variables.append((f"net/fc{i + 1}/w", f"{_keras('dense', i)}/kernel", f"{width} 16"))
+        variables += [
+            (f"net/post{i + 1}_{leaf}", f"{_keras('layer_normalization', i)}/{leaf}", "16")
+            for leaf in ("gamma", "beta")
+        ]
+    found, right = _found(variables)
+    assert found == right
+
+
+def test_a_scope_of_kernel_bias_and_normalisation_is_two_layers_of_keras():
+    variables = []
+    for i, (into, out) in enumerate(pairwise((1, 16, 32, 64, 128, 256, 512, 1024))):
+        scope = f"SoundNet/conv{i + 1}"
+        variables.append((f"{scope}/weights", f"{_keras('conv1d', i)}/kernel", f"8 {into} {out}"))
+        variables.append((f"{scope}/biases", f"{_keras('conv1d', i)}/bias", f"{out}"))
+        norm = zip(("gamma", "beta", "mean", "var"), _BN, strict=True)
+        batch = _keras("batch_normalization", i)
+        variables += [(f"{scope}/{one}", f"{batch}/{other}", f"{out}") for one, other in norm]
+    for name, number, classes in (("conv8_2", 7, 401), ("conv8", 8, 1000)):
+        variables.append((f"SoundNet/{name}/weights", f"conv1d_{number}/kernel", f"8 1024 {classes}"))
+        variables.append((f"SoundNet/{name}/biases", f"conv1d_{number}/bias", f"{classes}"))
+    found, right = _found(variables)
+    assert found == right

@@ -7,7 +7,7 @@ corresponding scopes that a pair of variables lies in decides.
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
@@ -96,7 +96,11 @@ def _mutual(shares: Mapping[tuple[int, int], float]) -> Iterator[tuple[float, in
 
 def _groups(side: Features) -> list[Members]:
     scopes = {scope.members: None for scope in side.scopes if 1 < len(scope.members) < len(side)}
-    return [*scopes, *dict.fromkeys(units(side))]
+    own: dict[int, list[int]] = defaultdict(list)
+    for i, kernel in side.own_kernels.items():
+        own[kernel].append(i)
+    layers = (tuple(dict.fromkeys((kernel, *own[kernel], *norm))) for kernel, *norm in units(side))
+    return [*scopes, *dict.fromkeys(layers)]
 
 
 def _holds(side: Features, groups: Iterable[Members]) -> list[tuple[tuple[int, bool], ...]]:

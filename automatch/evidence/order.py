@@ -243,7 +243,9 @@ class Order:
         common = (Counter(item.label for item in target) & Counter(item.label for item in source)).total()
         if not common:
             return
-        told_apart = forwards or aligned - backwards >= _BACKWARDS * common or aligned >= max(_ENTIRELY * common, _FEW)
+        told_apart = (
+            forwards or aligned - backwards >= _BACKWARDS * common or aligned >= max(_ENTIRELY * common, _FEW)
+        )
         fair = aligned >= _COMPARABLE * common and (told_apart or (pair.created_t and pair.created_s))
         if fair or channel == "kernels":
             yield _Hypothesis(
