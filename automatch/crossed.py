@@ -53,7 +53,13 @@ def crossed(solution: Solution) -> set[int]:
             for _, _, pair in row:
                 if possible[pair.target, sources].sum() > 1:
                     found.add(pair.target)
-    return found | {vector for vector, kernel in target.own_kernels.items() if kernel in found}
+    # A bias goes with the kernel of its scope, which another shape may set apart.
+    own_t, own_s = target.own_kernels, source.own_kernels
+    paired = {(pair.target, pair.source) for pair in solution.pairs}
+    follow = {
+        pair.target for pair in solution.pairs if (own_t.get(pair.target), own_s.get(pair.source)) in paired
+    }
+    return (found - follow) | {vector for vector, kernel in own_t.items() if kernel in found}
 
 
 def parted_rows(solution: Solution) -> set[int]:
