@@ -240,6 +240,24 @@ def test_of_two_numbers_in_one_component_either_may_be_the_outer_one() -> None:
     assert {name for name in right if "fuse" in right[name]} <= found.keys()
 
 
+def test_what_stands_behind_a_number_may_be_no_part_of_what_it_counts() -> None:
+    """`conv1_skip` is made behind all blocks that come after `conv1`."""
+    layers = [("conv1", "conv2d", 3, 16)]
+    for block in range(2, 8):
+        number = 3 * block - 5
+        layers += [
+            (f"fire{block}/squeeze", f"conv2d_{number}", 16, 8),
+            (f"fire{block}/large", f"conv2d_{number + 1}", 8, 24),
+            (f"fire{block}/small", f"conv2d_{number + 2}", 8, 16),
+        ]
+    layers += [("conv1_skip", "conv2d_19", 3, 12), ("conv14_prob", "conv2d_20", 16, 4)]
+    source, target, right = _kernels(layers)
+    found = answer(side(source), side(target, order="creation")).accepted
+    assert {name: right[name] for name in found} == found
+    assert found["conv2d_19/kernel"] == "conv1_skip/weights"
+    assert found["conv2d_4/kernel"] == "fire3/squeeze/weights"
+
+
 def test_what_one_pair_of_numbers_shows_holds_for_no_others_beside_it() -> None:
     """`conv_1` comes between `block_1` and `block_2`, as the widths say; `conv_0` anywhere before that."""
     names = [("net/conv_0", 16, 16)]

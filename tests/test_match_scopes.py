@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from match_models import answer, keras, side, slim, transformer, twice
+from match_models import answer, keras, listed, side, slim, transformer, twice
 
 
 def test_which_way_layers_are_nested_is_a_question_where_there_are_as_many_both_ways() -> None:
@@ -229,3 +229,30 @@ def test_a_vector_is_no_surer_than_the_kernels_of_its_scope() -> None:
     kernels = {name.rpartition("/dense")[0] for name in found.accepted if "dense" in name}
     norms = {name.rpartition("/ln")[0] for name in found.accepted if "/ln/" in name}
     assert norms <= kernels
+
+
+def test_a_layer_normalisation_is_not_the_kernels_of_its_number() -> None:
+    """`ln1` is what follows the attention, and no part of `ffn/1`."""
+    parts = (("query", "q"), ("key", "k_"), ("value", "v"))
+    layers = [(f"attention/self/{part}", f"attention/{letter}", "16 16") for part, letter in parts]
+    layers += [("attention/output/dense", "attention/out", "16 16")]
+    layers += [("intermediate/dense", "ffn/0", "16 64"), ("output/dense", "ffn/1", "64 16")]
+    norms = (("attention/output", "ln1"), ("output", "ln2"))
+    variables = [
+        ("bert/embeddings/word_embeddings", "model/item_emb/embeddings", "50 16"),
+        ("cls/predictions/output_bias", "model/item_bias/bias", "50"),
+        ("bert/embeddings/LayerNorm/gamma", "model/norm/gamma", "16"),
+        ("bert/embeddings/LayerNorm/beta", "model/norm/beta", "16"),
+    ]
+    for i in range(2):
+        here, there = f"bert/encoder/layer_{i}", f"model/blocks/{i}"
+        for given, wanted, shape in layers:
+            variables.append((f"{here}/{given}/kernel", f"{there}/{wanted}/kernel", shape))
+            variables.append((f"{here}/{given}/bias", f"{there}/{wanted}/bias", shape.split()[1]))
+        for given, wanted in norms:
+            norm = f"{here}/{given}/LayerNorm", f"{there}/{wanted}"
+            variables += [(f"{norm[0]}/{leaf}", f"{norm[1]}/{leaf}", "16") for leaf in ("gamma", "beta")]
+    source, target, right = listed(variables)
+    found = answer(side(source), side(target, framework="tf2-object")).accepted
+    assert {name: right[name] for name in found} == found
+    assert sum("/kernel" in name for name in found) == 12

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ import numpy.typing as npt
 from automatch.describe import Features, Path
 from automatch.evidence.items import Item, items, members
 from automatch.evidence.orders import mostly_in_rows, number_in_row, orders
-from automatch.evidence.scopes import Scope, left_over, places_in, tree, way_to
+from automatch.evidence.scopes import Component, Scope, left_over, places_in, tree, way_to
 from automatch.layout import Kind, axes, convention
 from automatch.shapes import squeezed
 
@@ -193,10 +193,8 @@ def _readings(sides: _Sides, given: Sequence[Item], created: Sequence[Item], usu
         labels = _finer(labels, [[look(side, item) for item in items] for side, items in held])
     if not here or Counter(labels[0]) != Counter(labels[1]):
         return []
-    # Of `fuse_0_to_1` either number may be the one of the outer loop.
-    ways = (
-        places_in(_tree(sides[0], here, last_first), *labels, usual=usual) for last_first in (False, True)
-    )
+    # Of `fuse_0_to_1` either number may be the one of the outer loop, and `conv1_skip` be no part of `conv1`.
+    ways = (places_in(_tree(sides[0], here, how), *labels, usual=usual) for how in get_args(Component))
     places = next(filter(None, ways), {})
     return [
         _Reading([here[item] for item in sorted(several)], there[place])
@@ -250,12 +248,12 @@ def _number(_: Features, item: Item) -> Hashable:
     return len(item.members)
 
 
-def _tree(side: Features, held: Sequence[Item], last_first: bool = False) -> Scope:
+def _tree(side: Features, held: Sequence[Item], how: Component = "outer first") -> Scope:
     """The scopes around items, and an item's own name where a scope holds several; see `way_to`."""
     firsts = [item.members[0] for item in held]
     several = Counter(side.parents[i] for i in firsts)
     alone = [several[side.parents[i]] == 1 for i in firsts]
     names = [side.names[i] for i in firsts]
     ends = [name.leaf if one else name.end for name, one in zip(names, alone, strict=True)]
-    ways = (way_to(name, end, last_first=last_first) for name, end in zip(names, ends, strict=True))
+    ways = (way_to(name, end, how) for name, end in zip(names, ends, strict=True))
     return tree([(way, at) for at, way in enumerate(ways)])

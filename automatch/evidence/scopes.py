@@ -11,16 +11,18 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, permutations, product
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from automatch.names import Name, parted
 from automatch.vocabulary import usually_first
 
-__all__ = ["Scope", "Way", "left_over", "places_in", "tree", "way_to"]
+__all__ = ["Component", "Scope", "Way", "left_over", "places_in", "tree", "way_to"]
 
 _Words = tuple[str, ...]
 Way = tuple[tuple[_Words, int], ...]
 """Words of each scope around a variable and the number behind them, -1 where there is none."""
+Component = Literal["outer first", "last first", "one scope"]
+"""How a component of a name is read that holds numbers and words behind them."""
 _Path = tuple[_Words, ...]
 """Words of the scopes around one, whatever their numbers."""
 _Rule = tuple[_Path, _Words, _Words, int]
@@ -78,16 +80,18 @@ class _TooMany(Exception):
     """There are more ways to read than it pays to look at."""
 
 
-def way_to(name: Name, end: int, *, last_first: bool = False) -> Way:
+def way_to(name: Name, end: int, how: Component = "outer first") -> Way:
     """The scopes of a name as far as to an atom.
 
-    last_first: of the two numbers of one component the last one counts first.
+    how: which of the two numbers of one component counts first; or that it is one scope by its only number.
 
     >>> from automatch.names import parse
     >>> way_to(parse("res_block2/conv/kernel"), 4)
     ((('res', 'block'), 2), (('conv',), -1))
-    >>> way_to(parse("fuse_0_to_1/kernel"), 4, last_first=True)
+    >>> way_to(parse("fuse_0_to_1/kernel"), 4, "last first")
     ((('fuse', 'to'), 1), ((), 0))
+    >>> way_to(parse("conv1_skip/kernel"), 3, "one scope")
+    ((('conv', 'skip'), 1),)
     """
     found: list[tuple[_Words, int]] = []
     for place in range(len(name.components)):
@@ -100,9 +104,11 @@ def way_to(name: Name, end: int, *, last_first: bool = False) -> Way:
                 words = []
             else:
                 words.append(atom)
-        if words:
+        if words and how == "one scope" and len(found) == first + 1:
+            found[first] = ((*found[first][0], *words), found[first][1])
+        elif words:
             found.append((tuple(words), -1))
-        elif last_first and len(found) == first + 2:
+        elif how == "last first" and len(found) == first + 2:
             (outer, one), (inner, other) = found[first:]
             found[first:] = [((*outer, *inner), other), ((), one)]
         end -= len(atoms)

@@ -103,8 +103,7 @@ def _out_of_order(row: _Row) -> bool:
 
 def _stacked(side: Features, norms: _Row) -> bool:
     """Whether batch normalisations stand one right behind the other, as those of two branches do."""
-    batch = any(side.roles[i] == "mean" for i in norms[0])
-    return batch and any(max(one) + 1 == min(other) for one, other in pairwise(norms))
+    return _is_batch(side, norms[0]) and any(max(one) + 1 == min(other) for one, other in pairwise(norms))
 
 
 def _after(side: Features, row: _Row) -> Iterator[tuple[int, ...]]:
@@ -157,12 +156,16 @@ def _behind(side: Features, sequence: Sequence[int]) -> Iterator[_Unit]:
             unit.append(i)
 
 
+def _is_batch(side: Features, norm: Sequence[int]) -> bool:
+    return any(side.roles[i] == "mean" for i in norm)
+
+
 def _unit(side: Features, unit: list[int]) -> Iterator[_Unit]:
     shape = side.tensors[unit[0]].shape or ()
     outputs = {*shape[-2:], *shape[:1]} - {1}
     vectors = [i for i in unit[1:] if side.sizes[i] in outputs]
     of_one_size = len({side.sizes[i] for i in vectors}) == 1
-    if of_one_size and len(vectors) <= _UNIT and any(side.roles[i] == "mean" for i in vectors):
+    if of_one_size and len(vectors) <= _UNIT and _is_batch(side, vectors):
         yield (unit[0], *vectors)
 
 
@@ -186,7 +189,7 @@ def _of_another_list(side: Features, lists: Mapping[Path, tuple[int, int]], kern
 
 
 def _by_name(side: Features) -> Iterator[_Unit]:
-    """Each kernel with the normalisation that is named as it is but for a word.
+    """Each kernel with the batch normalisation that is named as it is but for a word.
 
     Nothing if the width of one does not fit: it stands before the kernel of that name then.
     """
@@ -199,6 +202,8 @@ def _by_name(side: Features) -> Iterator[_Unit]:
             norms[side.parents[i]].append(i)
     owned: dict[int, list[list[int]]] = defaultdict(list)
     for norm in norms.values():
+        if not _is_batch(side, norm):
+            continue
         rest = set(side.words[norm[0]]) - {"norm"}
         fitting = [i for i in named[side.names[norm[0]].numbers] if rest.issubset(side.words[i])]
         shortest = min((len(side.words[i]) for i in fitting), default=0)
