@@ -31,7 +31,7 @@ Pairs = Sequence[tuple[int, int]]
 
 PARTS = ("kind", "words", "content", "axis", "neighbours", "order", "indices", "answers")
 
-_WORDS, _CONTENT, _AXIS = 7.0, 0.7, 0.9
+_WORDS, _OPPOSED, _CONTENT, _AXIS = 7.0, np.float32(-2.0), 0.7, 0.9
 _FIXED = 50.0
 # Weights of ties: far below the smallest piece of evidence.
 _FIRST, _CROSSED = 0.01, 0.001
@@ -69,7 +69,8 @@ class Scores:
             "answers": np.zeros((len(target), len(source)), np.float32),
         }
         self.agreement = self._words.agreement()
-        self.words_alone = _WORDS * self.agreement
+        self._opposed = _OPPOSED * self._words.opposed()
+        self.words_alone = _WORDS * self.agreement + self._opposed
         self.decided: Mapping[int, int] = {}
         self._update((), ())
 
@@ -123,7 +124,7 @@ class Scores:
         return ties
 
     def _update(self, settled: Pairs, grounded: Pairs) -> None:
-        self.parts["words"] = _WORDS * self.agreement
+        self.parts["words"] = _WORDS * self.agreement + self._opposed
         self.parts["neighbours"], self.torn, same = self._neighbours.weights(grounded)
         self.parts["order"] = self._order.weights(self.agreement, settled, self.torn)
         self._nesting.correct(self.parts["order"], self.torn, same)

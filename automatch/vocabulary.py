@@ -13,6 +13,7 @@ __all__ = [
     "counted_either_way",
     "in_usual_order",
     "meaning",
+    "opposites",
     "role_of",
     "runs_in_usual_order",
     "slot_kind",
@@ -165,6 +166,12 @@ def _later(word: str) -> frozenset[str]:
 def counted_either_way() -> frozenset[str]:
     """Words of rows that are as likely to be numbered from their end."""
     return frozenset(_data()["rows"]["either_way"])
+
+
+@cache
+def opposites() -> tuple[frozenset[str], ...]:
+    """Sets of words of which a variable has one."""
+    return tuple(frozenset(words) for words in _data()["opposites"].values())
 
 
 def _role_or_meaning(run: tuple[str, ...]) -> Sequence[str]:

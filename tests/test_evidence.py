@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from automatch.describe import describe
 from automatch.evidence.sequences import align, regrets
-from automatch.evidence.words import likenesses
+from automatch.evidence.words import Words, likenesses
 from automatch.tensor import Listing, Order, Tensor
 from match_models import answer
 
@@ -25,6 +26,16 @@ def test_likeness_of_words_knows_no_side(words: list[str], others: list[str]) ->
     assert np.array_equal(there, likenesses(others, words).T)
     assert ((there >= 0) & (there <= 1)).all()
     assert np.array_equal(there == 1, [[word == other for other in others] for word in words])
+
+
+def test_a_direction_is_not_the_other_one_where_both_sides_have_two() -> None:
+    def opposed(here: str, there: str) -> list[list[bool]]:
+        listings = [side(dict.fromkeys(names.split(), (2, 2))) for names in (here, there)]
+        target, source = (describe(listing, range(len(listing))) for listing in listings)
+        return Words(target, source).opposed().tolist()
+
+    assert opposed("rnn/bw/w rnn/fw/w", "l0/backward/w l0/forward/w") == [[False, True], [True, False]]
+    assert opposed("rnn/bw/w rnn/fw/w", "l0/forward/w l0/out/w") == [[False, False], [False, False]]
 
 
 def common(first: list[str], second: list[str]) -> int:

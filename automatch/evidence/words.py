@@ -15,6 +15,7 @@ from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cdist
 
 from automatch.describe import Features
+from automatch.vocabulary import opposites
 
 __all__ = ["Words"]
 
@@ -55,6 +56,17 @@ class Words:
         for bags, floor in ((target, (slice(None), None)), (source, (None, slice(None)))):
             agreed = np.maximum(agreed, np.where(bags.nameless[bags.bags], _NAMELESS, 0)[floor])
         return agreed
+
+    def opposed(self) -> npt.NDArray[np.bool_]:
+        """Whether two names have other words where both sides tell such words apart, `[target, source]`."""
+        target, source = self._target, self._source
+        found = np.zeros((len(target.unique), len(source.unique)), np.bool_)
+        for words in opposites():
+            told = sorted(words.intersection(target.words, source.words))
+            if len(told) > 1:
+                here, there = target.only(told), source.only(told)
+                found |= (here[:, None] >= 0) & (there[None, :] >= 0) & (here[:, None] != there[None, :])
+        return found[np.ix_(target.bags, source.bags)]
 
     def learn(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Take the translations from settled (target, source) pairs, in place of what was learned before."""
@@ -100,6 +112,11 @@ class _Vocabulary:
         self.weights = np.zeros((len(number), self.size), np.float32)
         for row, unique in enumerate(self.unique):
             self.weights[row, unique] = rarity[unique]
+
+    def only(self, words: Sequence[str]) -> npt.NDArray[np.intp]:
+        """The place of the one of some words that each bag has; -1 for none and for several."""
+        held = self.weights[:, [self.words.index(word) for word in words]] > 0
+        return np.where(held.sum(1) == 1, held.argmax(1), -1)
 
 
 def likenesses(words: Sequence[str], others: Sequence[str]) -> npt.NDArray[np.float64]:
