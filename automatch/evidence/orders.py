@@ -7,6 +7,7 @@ these are settled, else as codebases usually create them (query before key befor
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
@@ -33,8 +34,7 @@ def orders(side: Features, place: dict[int, float]) -> Iterator[tuple[list[int],
     """The orders that a side may be in, each with whether it is that of creation."""
     if side.creation:
         yield list(range(len(side))), True
-        # A graph lists its variables as they were created, a module by the attributes that hold them.
-        if side.framework != "tf1" and (side_by_side := _lists(side)):
+        if _may_be_a_module(side) and (side_by_side := _lists(side)):
             yield _in_turn({i: i for i in range(len(side))}, side_by_side), True
     flows = [tensor.dataflow or Dataflow() for tensor in side.tensors]
     for places in ([flow.depth for flow in flows], [flow.place for flow in flows]):
@@ -81,6 +81,15 @@ def rows(side: Features) -> Iterator[tuple[int, ...]]:
         row = tuple([i for layer in layers for i in layer])
         if len(row) >= _LONG * len(side):
             yield row
+
+
+def _may_be_a_module(side: Features) -> bool:
+    """Whether variables may be listed by the attributes that hold them, and not as they were created.
+
+    In a graph no scope is called by a number alone, as what a list holds is.
+    """
+    counted = (component.isdigit() for name in side.names for component in re.split("[/.]", name.text))
+    return side.framework != "tf1" or any(counted)
 
 
 _List = tuple[tuple[int, ...], ...]
