@@ -8,6 +8,7 @@ model family left out at a time (`python -m benchmarks calibration`), and shippe
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,6 +24,7 @@ from automatch.crossed import crossed, either_way, parted_rows
 from automatch.describe import NORM_ROLES, Features
 from automatch.evidence.units import units
 from automatch.matching import Standing
+from automatch.names import template
 from automatch.score import Scores
 from automatch.solve import OPEN, Solution, by_part_of_an_order
 from automatch.transforms import Chosen
@@ -38,6 +40,7 @@ _WORDS = 7.0
 _NAMESAKE, _NAMED = 0.15, 0.7
 _STRANGER, _MISFIT = 0.45, 0.4
 _FAR_NAMESAKE = 0.4
+_OFTEN = 3
 _ROW = 0.5
 # The weight of an order of which all but a thirtieth can be aligned.
 _THROUGHOUT = 1.3
@@ -81,6 +84,7 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
     only = _only(solution)
     answered, torn = confirmed(solution), _torn(solution)
     out_of_line, parted, levels = crossed(solution), parted_rows(solution), either_way(solution)
+    repeated = _repeated(solution)
     found: list[Standing] = []
     for place, pair in enumerate(solution.pairs):
         by_person = pair.target in answered
@@ -98,9 +102,10 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
             "support": min(support, 10.0) / 5,
         }
         in_row = float(scores.parts["axis"][at]) >= _ROW
+        misnamed = namesake > (_FAR_NAMESAKE if in_row else _NAMESAKE) and alone[place] < _NAMED
         if by_person:
             doubt = ""
-        elif namesake > (_FAR_NAMESAKE if in_row else _NAMESAKE) and alone[place] < _NAMED:
+        elif misnamed and pair.target not in repeated:
             doubt = "what has its name in the source has another shape"
         elif pair.target not in only and by_part_of_an_order(scores, pair, _THROUGHOUT):
             doubt = _BY_ORDER
@@ -246,6 +251,15 @@ def _used_up(solution: Solution) -> bool:
     """Whether two models have no room for a head that is new."""
     longer = max(len(solution.scores.target), len(solution.scores.source))
     return len(solution.pairs) >= _WHOLE * longer - 1
+
+
+def _repeated(solution: Solution) -> set[int]:
+    """Targets of pairs whose names differ from those of others in numbers only: no head comes so often."""
+    rows: dict[object, list[int]] = defaultdict(list)
+    for pair in solution.pairs:
+        ends = solution.scores.target.names[pair.target], solution.scores.source.names[pair.source]
+        rows[tuple(template(name.atoms) for name in ends)].append(pair.target)
+    return {target for row in rows.values() if len(row) >= _OFTEN for target in row}
 
 
 def _strangers(solution: Solution, agree: Sequence[float], alone: Sequence[float]) -> set[int]:

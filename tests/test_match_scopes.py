@@ -256,3 +256,22 @@ def test_a_layer_normalisation_is_not_the_kernels_of_its_number() -> None:
     found = answer(side(source), side(target, framework="tf2-object")).accepted
     assert {name: right[name] for name in found} == found
     assert sum("/kernel" in name for name in found) == 12
+
+
+def test_what_is_repeated_is_no_new_head_though_a_name_like_its_own_has_another_shape() -> None:
+    """By its words `in_layers` is most like `cond_layer`, which the target has not."""
+    variables, more = [], []
+    for flow in range(4):
+        here, there = f"net/glow_{flow}/wavenet", f"model/wn/{flow}"
+        for layer in range(3):
+            for given, wanted, shape in (
+                ("dilated_conv", "in_layers", "3 16 32"),
+                ("skip", "skip", "1 16 24"),
+            ):
+                name = f"{here}/{given}_{layer}", f"{there}/{wanted}/{layer}"
+                variables.append((f"{name[0]}/kernel", f"{name[1]}/kernel", shape))
+                variables.append((f"{name[0]}/bias", f"{name[1]}/bias", shape.split()[2]))
+            more += [f"{here}/cond_layer_{layer}/kernel 1 8 20", f"{here}/cond_layer_{layer}/bias 20"]
+    source, target, right = listed(variables)
+    found = answer(side("\n".join([source, *more])), side(target, framework="tf2-object"))
+    assert found.accepted == right
