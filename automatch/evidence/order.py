@@ -219,6 +219,7 @@ class Order:
     def _compare(self, pair: _Orders) -> Iterator[_Hypothesis]:
         items_t = items(self._target, pair.target, self._shared)
         items_s = items(self._source, pair.source, self._shared)
+        # Vectors by themselves may fit as well backwards: kernels in the same orders show which way they run.
         forwards = False
         for channel in ("kernels", "vectors"):
             for found in self._hypothesis(channel, items_t, items_s, pair, forwards):

@@ -28,6 +28,7 @@ _LONG = 0.15
 # Share of a row whose places show that it counts backwards; a few heads at its end do not.
 _SHOWN = 0.5
 _UNKNOWN = 1e9
+_LISTED = re.compile(r"(?:^|[/.])\d+(?:$|[/.])")
 
 
 def orders(side: Features, place: dict[int, float]) -> Iterator[tuple[list[int], bool]]:
@@ -88,8 +89,7 @@ def _may_be_a_module(side: Features) -> bool:
 
     In a graph no scope is called by a number alone, as what a list holds is.
     """
-    counted = (component.isdigit() for name in side.names for component in re.split("[/.]", name.text))
-    return side.framework != "tf1" or any(counted)
+    return side.framework != "tf1" or any(_LISTED.search(name.text) for name in side.names)
 
 
 _List = tuple[tuple[int, ...], ...]

@@ -69,8 +69,8 @@ def _possible(side: Features) -> dict[tuple[int, ...], tuple[int, ...]]:
     found: dict[tuple[int, ...], tuple[int, ...]] = {}
     for kernels, norms in _rows_by_number(side):
         if norms[0] in found:
-            continue
-        shapes = [side.tensors[layer[0]].shape or () for layer in kernels]
+            continue  # the first kernels that fit are theirs
+        shapes = [side.tensors[layer[0]].shape or (0,) for layer in kernels]
         outputs = ([shape[max(axis, -len(shape))] for shape in shapes] for axis in _OUTPUTS)
         widths = [side.sizes[norm[0]] for norm in norms]
         ranges = next(filter(None, (_ranges(one, widths) for one in outputs)), [])
