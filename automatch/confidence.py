@@ -40,6 +40,7 @@ _WORDS = 7.0
 _NAMESAKE, _NAMED = 0.15, 0.7
 _STRANGER, _MISFIT = 0.45, 0.4
 _FAR_NAMESAKE = 0.4
+# What is repeated is no new head; but one of another width repeats its namesakes.
 _OFTEN = 3
 _ROW = 0.5
 # The weight of an order of which all but a thirtieth can be aligned.
@@ -105,7 +106,7 @@ def standings(solution: Solution, transforms: Mapping[int, Chosen]) -> list[Stan
         misnamed = namesake > (_FAR_NAMESAKE if in_row else _NAMESAKE) and alone[place] < _NAMED
         if by_person:
             doubt = ""
-        elif misnamed and pair.target not in repeated:
+        elif misnamed and (pair.target not in repeated or alone[place] + namesake >= _NAMED):
             doubt = "what has its name in the source has another shape"
         elif pair.target not in only and by_part_of_an_order(scores, pair, _THROUGHOUT):
             doubt = _BY_ORDER
