@@ -122,9 +122,11 @@ class Order:
         torn: pairs that are not to be aligned, since they lead out of scopes that go together.
         """
         weights = np.zeros((len(self._target), len(self._source)), np.float32)
-        if not self._shared or not all(
-            side.creation or in_rows(side) for side in (self._target, self._source)
-        ):
+        sides = self._target, self._source
+        if not self._shared or not all(side.creation or in_rows(side) for side in sides):
+            return weights
+        # Where neither was created, words stand in any order, and rows of what they name would be shifted.
+        if not any(side.creation for side in sides) and all(map(_nested, sides)):
             return weights
         hypotheses = list(self._hypotheses(settled))
         for channel in ("kernels", "vectors"):
@@ -271,6 +273,12 @@ def _same(target: Sequence[Item], source: Sequence[Item]) -> npt.NDArray[np.bool
     )
     same: npt.NDArray[np.bool_] = labels_t[:, None] == labels_s[None, :]
     return same
+
+
+def _nested(side: Features) -> bool:
+    """Whether most kernels are in a row within a row."""
+    kernels = [len(side.names[i].numbers) > 1 for i, vector in enumerate(side.vectors) if not vector]
+    return sum(kernels) > len(kernels) / 2
 
 
 def _in_a_row(side: Features, sequence: Sequence[Item]) -> bool:
