@@ -86,14 +86,16 @@ def _rows_by_number(side: Features) -> Iterator[tuple[_Row, _Row]]:
 
     Keras lists the layers of a model by their depth, so that what stands beside may be another branch's.
     """
-    long = _LONG * sum(not vector for vector in side.vectors)
-    rows = [row for row in layers_in_rows(side) if side.creation and len(row) > max(1, long)]
-    kernels = [row for row in rows if not any(side.vectors[layer[0]] for layer in row)]
+    long = max(1, _LONG * sum(not vector for vector in side.vectors))
+    every = layers_in_rows(side) if side.creation else []
+    with_kernels = [row for row in every if not any(side.vectors[layer[0]] for layer in row)]
+    kernels = [row for row in with_kernels if len(row) > long]
+    rows = (row for row in every if len(row) > long)
     norms = [row for row in rows if all(side.roles[i] in NORM_ROLES for layer in row for i in layer)]
     for pair in product(kernels, norms):
         if any(map(_out_of_order, pair)) or _stacked(side, pair[1]):
             yield pair
-            yield [*pair[0], *_after(side, pair[0])], pair[1]
+            yield [*pair[0], *_after(pair[0], with_kernels)], pair[1]
 
 
 def _out_of_order(row: _Row) -> bool:
@@ -106,14 +108,13 @@ def _stacked(side: Features, norms: _Row) -> bool:
     return _is_batch(side, norms[0]) and any(max(one) + 1 == min(other) for one, other in pairwise(norms))
 
 
-def _after(side: Features, row: _Row) -> Iterator[tuple[int, ...]]:
-    """The layers of the rows of kernels that begin where one ends, as dense layers do after convolutions."""
-    end = max(i for layer in row for i in layer)
-    rows = [one for one in layers_in_rows(side) if not all(side.vectors[layer[0]] for layer in one)]
-    for one in sorted(rows, key=min):
-        if min(i for layer in one for i in layer) > end:
-            yield from one
-            end = max(i for layer in one for i in layer)
+def _after(row: _Row, rows: Sequence[_Row]) -> Iterator[tuple[int, ...]]:
+    """The layers of the rows that begin where one ends, as dense layers do after convolutions."""
+    end = max(map(max, row))
+    for other in sorted(rows, key=min):
+        if min(map(min, other)) > end:
+            yield from other
+            end = max(map(max, other))
 
 
 def _ranges(outputs: Sequence[int], widths: Sequence[int]) -> list[range]:
